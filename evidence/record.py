@@ -1,0 +1,125 @@
+"""The recorder: a small detached parent of one trainer, which outlives the server.
+
+It writes down how the run was launched, gives the trainer its own session and ``output.log``, passes SIGTERM on, and
+writes ``exit.json`` whatever ends it (the idea of containerd-shim and conmon). The trainer holds ``output.log``
+itself, so not even the recorder's death can stop it or lose a line.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from evidence import canonical, events, provenance, rundir
+from evidence.status import alive, identity
+
+STOP_GRACE_SECONDS = 120.0
+"""How long a trainer may take from SIGTERM to its end (it saves a checkpoint) before its group is killed."""
+
+
+class AlreadyLaunched(RuntimeError):
+    """The run has a launch.json: somebody started it."""
+
+
+def launch(run: Path, command: list[str]) -> None:
+    """Start the recorder of ``run`` for ``command``, detached from this process; returns at once."""
+    recorder = subprocess.Popen(
+        [sys.executable, "-m", "evidence", "record", str(run.resolve()), "--", *command],
+        cwd=provenance.REPOSITORY,
+        env=provenance.child_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=(run / "recorder.log").open("ab"),
+        start_new_session=True,
+    )
+    threading.Thread(target=recorder.wait, daemon=True).start()  # reaped, should it end before this process does
+
+
+def request_stop(run: Path) -> bool:
+    """Ask the recorder of ``run`` to stop its trainer; False when it is not there any more."""
+    recorder = rundir.read_document(run / rundir.LAUNCH).get("recorder", {})
+    if not alive(recorder):
+        return False
+    try:
+        os.kill(int(recorder["pid"]), signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def record(run: Path, command: list[str]) -> int:
+    """Run ``command`` as the trainer of ``run`` and write down how it was started and how it ended.
+
+    Returns its exit code; minus the signal's number when a signal ended it. Raises AlreadyLaunched.
+    """
+    _claim(run, command)
+    environment = {**provenance.child_environment(), "PYTHONUNBUFFERED": "1", "RUN_ID": run.name}
+    with (run / rundir.OUTPUT).open("ab") as output:
+        try:
+            trainer = subprocess.Popen(
+                command, cwd=provenance.REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True,
+            )
+        except OSError as error:
+            output.write(f"Error: cannot start {command[0]}: {error.strerror}\n".encode())
+            return _write_exit(run, 127)
+    signal.signal(signal.SIGTERM, lambda *_: _stop(run, trainer))
+    signal.signal(signal.SIGINT, lambda *_: _stop(run, trainer))
+    rundir.write_document(run / "process.json", identity(trainer.pid))
+    return _write_exit(run, trainer.wait())
+
+
+def _claim(run: Path, command: list[str]) -> None:
+    """Write launch.json, which only one recorder can do."""
+    source = provenance.source()
+    if source["kind"] == "git":
+        rundir.write_document(run / "commit.json", provenance.commit_proof(source["commit"]))
+    document: dict[str, Any] = {
+        "schema": "assay/launch@1",
+        "run_id": run.name,
+        "started_at": events.now(),
+        "command": command,
+        "recorder": identity(os.getpid()),
+        "host": provenance.host(),
+        "python": sys.version.split()[0],
+        "packages": provenance.packages(),
+        "environment": provenance.recorded_environment(),
+        "source": source,
+    }
+    draft = run / f".launch.{os.getpid()}"
+    draft.write_text(canonical.pretty(document), encoding="utf-8")
+    try:
+        os.link(draft, run / rundir.LAUNCH)
+    except FileExistsError:
+        raise AlreadyLaunched(f"{run.name} was launched already") from None
+    finally:
+        draft.unlink()
+
+
+def _stop(run: Path, trainer: subprocess.Popen[bytes]) -> None:
+    if (run / rundir.STOP).exists():
+        return
+    rundir.write_document(run / rundir.STOP, {"time": events.now()})
+    _signal_group(trainer, signal.SIGTERM)
+    grace = float(os.environ.get("ASSAY_STOP_GRACE", STOP_GRACE_SECONDS))
+    killer = threading.Timer(grace, _signal_group, (trainer, signal.SIGKILL))
+    killer.daemon = True
+    killer.start()
+
+
+def _signal_group(trainer: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if trainer.poll() is None:
+        os.killpg(trainer.pid, number)
+
+
+def _write_exit(run: Path, code: int) -> int:
+    document: dict[str, Any] = {"exit_code": code, "ended_at": events.now()}
+    if code < 0:
+        document["signal"] = signal.Signals(-code).name
+    rundir.write_document(run / rundir.EXIT, document)
+    return code
