@@ -9,12 +9,11 @@ captured by somebody else carries the same rows.
 from __future__ import annotations
 
 import hashlib
-import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, TypeAlias, get_type_hints
+from typing import Any, ClassVar, TypeAlias
 
-from evidence import canonical
+from evidence import canonical, typed
 
 LOG_MARK = ":::EVID "
 GENESIS_PARTS = ("nonce", "commit", "spec_sha256", "data_sha256", "tokenizer_sha256", "program_sha256")
@@ -214,9 +213,9 @@ class Finished(Event):
     outcome: str
     step: int
     train_seconds: float
-    stage: str = field(default="")
-    error_type: str = field(default="")
-    error_message: str = field(default="")
+    stage: str = ""
+    error_type: str = ""
+    error_message: str = ""
 
 
 KINDS: dict[str, type[Event]] = {
@@ -240,10 +239,13 @@ def decode(line: str | bytes) -> Event:
         raise EventError(str(error)) from None
     if not isinstance(document, dict):
         raise EventError("a line must be an object")
-    cls = KINDS.get(document.pop("kind", ""))  # type: ignore[arg-type]
+    cls = KINDS.get(str(document.pop("kind", "")))
     if cls is None:
         raise EventError("the line has no known kind")
-    return _build(cls, document, cls.kind)  # type: ignore[no-any-return]
+    try:
+        return typed.read(cls, document, cls.kind)  # type: ignore[no-any-return]
+    except typed.WrongDocument as error:
+        raise EventError(str(error)) from None
 
 
 def now() -> str:
@@ -273,58 +275,8 @@ def link(row: Document) -> str:
 
 def chained(step: Step) -> Step:
     """``step`` with its ``hash`` filled in."""
-    document = _document(step)
-    return _build(Step, {**{k: v for k, v in document.items() if k != "kind"}, "hash": link(document)}, "step")  # type: ignore[no-any-return]
+    return replace(step, hash=link(_document(step)))
 
 
-def _document(value: Any) -> Any:
-    if isinstance(value, Event):
-        plain = {item.name: _document(getattr(value, item.name)) for item in fields(value)}
-        return {"kind": value.kind, **{k: v for k, v in plain.items() if v != "" or k in _REQUIRED[type(value)]}}
-    if isinstance(value, FileDigest):
-        return {item.name: getattr(value, item.name) for item in fields(value)}
-    if isinstance(value, list):
-        return [_document(item) for item in value]
-    return value
-
-
-def _build(cls: type, document: Document, where: str) -> Any:
-    hints = _HINTS[cls]
-    unknown = set(document) - set(hints)
-    if unknown:
-        raise EventError(f"{where}: unknown field {min(unknown)}")
-    values = {}
-    for name, kind in hints.items():
-        if name in document:
-            values[name] = _value(kind, document[name], f"{where}.{name}")
-        elif name in _REQUIRED[cls]:
-            raise EventError(f"{where}.{name} is missing")
-    return cls(**values)
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    if kind is FileDigest:
-        if not isinstance(value, dict):
-            raise EventError(f"{where} must be a file with path, sha256 and bytes")
-        return _build(FileDigest, value, where)
-    origin = getattr(kind, "__origin__", None)
-    if origin is list:
-        if not isinstance(value, list):
-            raise EventError(f"{where} must be a list")
-        return [_value(kind.__args__[0], item, where) for item in value]
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise EventError(f"{where} must be an object")
-        return value if kind.__args__[1] is Any else {k: _value(kind.__args__[1], v, where) for k, v in value.items()}
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise EventError(f"{where} must be {kind.__name__}, got {str(value)[:40]!r}")
-    return value
-
-
-_HINTS: dict[type, dict[str, Any]] = {}
-_REQUIRED: dict[type, frozenset[str]] = {}
-for _cls in (*KINDS.values(), FileDigest):
-    _HINTS[_cls] = {name: kind for name, kind in get_type_hints(_cls).items() if name != "kind"}
-    _REQUIRED[_cls] = frozenset(item.name for item in fields(_cls) if item.default != "")
+def _document(event: Event) -> Document:
+    return {"kind": event.kind, **typed.write(event)}

@@ -58,6 +58,9 @@ def record(run: Path, command: list[str]) -> int:
     Returns its exit code; minus the signal's number when a signal ended it. Raises AlreadyLaunched.
     """
     _claim(run, command)
+    stop = _Stop(run)
+    signal.signal(signal.SIGTERM, stop.ask)
+    signal.signal(signal.SIGINT, stop.ask)
     environment = {**provenance.child_environment(), "PYTHONUNBUFFERED": "1", "RUN_ID": run.name}
     with (run / rundir.OUTPUT).open("ab") as output:
         try:
@@ -68,8 +71,7 @@ def record(run: Path, command: list[str]) -> int:
         except OSError as error:
             output.write(f"Error: cannot start {command[0]}: {error.strerror}\n".encode())
             return _write_exit(run, 127)
-    signal.signal(signal.SIGTERM, lambda *_: _stop(run, trainer))
-    signal.signal(signal.SIGINT, lambda *_: _stop(run, trainer))
+    stop.take(trainer)
     rundir.write_document(run / "process.json", identity(trainer.pid))
     return _write_exit(run, trainer.wait())
 
@@ -101,20 +103,41 @@ def _claim(run: Path, command: list[str]) -> None:
         draft.unlink()
 
 
-def _stop(run: Path, trainer: subprocess.Popen[bytes]) -> None:
-    if (run / rundir.STOP).exists():
-        return
-    rundir.write_document(run / rundir.STOP, {"time": events.now()})
-    _signal_group(trainer, signal.SIGTERM)
-    grace = float(os.environ.get("ASSAY_STOP_GRACE", STOP_GRACE_SECONDS))
-    killer = threading.Timer(grace, _signal_group, (trainer, signal.SIGKILL))
-    killer.daemon = True
-    killer.start()
+class _Stop:
+    """A stop that may be asked for before there is a trainer to pass it on to."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._asked = False
+        self._trainer: subprocess.Popen[bytes] | None = None
+
+    def ask(self, *_: object) -> None:
+        if not self._asked:
+            self._asked = True
+            rundir.write_document(self._run / rundir.STOP, {"time": events.now()})
+            self._pass_on()
+
+    def take(self, trainer: subprocess.Popen[bytes]) -> None:
+        self._trainer = trainer
+        if self._asked:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._trainer is None:
+            return
+        _signal_group(self._trainer, signal.SIGTERM)
+        grace = float(os.environ.get("ASSAY_STOP_GRACE", STOP_GRACE_SECONDS))
+        killer = threading.Timer(grace, _signal_group, (self._trainer, signal.SIGKILL))
+        killer.daemon = True
+        killer.start()
 
 
 def _signal_group(trainer: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    if trainer.poll() is None:
-        os.killpg(trainer.pid, number)
+    if trainer.returncode is None:
+        try:
+            os.killpg(trainer.pid, number)
+        except ProcessLookupError:
+            pass  # it ended by itself
 
 
 def _write_exit(run: Path, code: int) -> int:

@@ -43,6 +43,8 @@ def status(run: Path, finished: events.Finished | None) -> Status:
     if ended := rundir.read_document(run / rundir.EXIT):
         return _ended(run, started, ended, finished)
     if not alive(launch["recorder"]):
+        if ended := rundir.read_document(run / rundir.EXIT):  # it ended between the two looks
+            return _ended(run, started, ended, finished)
         return Status("lost", "The recorder of this run is gone and left no exit status; what it wrote is kept.", started)
     if (run / rundir.STOP).exists():
         return Status("stopping", "Stop requested; the trainer saves a checkpoint and ends.", started)
