@@ -1,0 +1,1 @@
+"""The server: starts runs, follows their folders, seals them, and serves the page."""

@@ -1,0 +1,1 @@
+"""Sealed bundles, verified live."""

@@ -1,0 +1,1 @@
+"""Shipped configs and the data files a run may read."""

@@ -1,0 +1,32 @@
+"""GET /health: whether this server is well, and how busy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from backend.server import Here
+from evidence import __version__
+
+router = APIRouter(tags=["health"])
+
+
+class RunCounts(BaseModel):
+    running: int
+    queued: int
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    version: str
+    home: str
+    runs: RunCounts
+
+
+@router.get("/health", operation_id="showHealth")
+def show_health(server: Here) -> Health:
+    running, queued = server.store.counts()
+    return Health(status="ok", version=__version__, home=str(server.settings.home),
+                  runs=RunCounts(running=running, queued=queued))

@@ -1,0 +1,172 @@
+"""The run routes: each translates one call; the store, the queue and the folders do the work."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path as Folder
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from backend.errors import NotFound, on_field
+from backend.runs import admission, reading, sealing
+from backend.runs.answers import (
+    STEP_COLUMNS,
+    Checkpoints,
+    Columns,
+    Evaluations,
+    LogSlice,
+    Predictions,
+    Run,
+    RunPage,
+    RunRequest,
+    Samples,
+    SealRequest,
+    State,
+    StepColumn,
+)
+from backend.runs.thin import thin
+from backend.server import Here
+from backend.bundles.answers import BundleSummary
+
+LARGEST_STEP = 2**53 - 1
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+def _known(server: Here, id: Annotated[str, Path(max_length=100)]) -> Folder:
+    """The folder of a run there is. Raises NotFound."""
+    if not server.store.has(id):
+        raise NotFound(f"there is no run {id}")
+    return server.settings.runs / id
+
+
+Known = Annotated[Folder, Depends(_known)]
+StepQuery = Annotated[int | None, Query(ge=0, le=LARGEST_STEP)]
+
+
+@router.post("", status_code=201, operation_id="createRun")
+def create_run(server: Here, request: RunRequest, response: Response) -> Run:
+    """Ask for a run. It starts as soon as its device is free."""
+    run = admission.admit(server.settings, request)
+    server.follower.adopt(run)
+    response.headers["Location"] = f"/runs/{run.name}"
+    return reading.whole(server, run)
+
+
+@router.get("", operation_id="listRuns")
+def list_runs(
+    server: Here,
+    q: Annotated[str, Query(max_length=200, description="Part of the name, id, config or notes")] = "",
+    state: Annotated[State | None, Query()] = None,
+    tag: Annotated[str, Query(max_length=50)] = "",
+    sort: Annotated[Literal["created", "-created", "name", "-name", "loss", "-loss"], Query()] = "-created",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[str, Query(max_length=200)] = "",
+) -> RunPage:
+    """Runs from the index, newest first unless told otherwise."""
+    return server.store.page(q=q, state=state, tag=tag, sort=sort, limit=limit, cursor=cursor)
+
+
+@router.get("/{id}", operation_id="showRun")
+def show_run(server: Here, run: Known) -> Run:
+    return reading.whole(server, run)
+
+
+@router.post("/{id}/stop", status_code=202, operation_id="stopRun")
+def stop_run(server: Here, run: Known) -> Run:
+    """Ask a run to end: it saves a checkpoint first. A queued one is cancelled."""
+    server.queue.stop(run)
+    server.follower.refresh(run)
+    return reading.whole(server, run)
+
+
+@router.post("/{id}/seal", status_code=201, operation_id="sealRun")
+def seal_run(server: Here, run: Known, request: SealRequest) -> BundleSummary:
+    """Make a bundle of an ended run."""
+    name = sealing.seal(server, run, request.name)
+    server.follower.refresh(run)
+    return server.library.summary(name)
+
+
+@router.get("/{id}/metrics", operation_id="showMetrics")
+def show_metrics(
+    server: Here,
+    run: Known,
+    keys: Annotated[str, Query(max_length=200, description=f"Comma-separated, of {', '.join(STEP_COLUMNS)}")] = "",
+    from_step: StepQuery = None,
+    to_step: StepQuery = None,
+    buckets: Annotated[int | None, Query(ge=1, le=100_000, description="Thin out to this many buckets")] = None,
+) -> Columns:
+    """Columns of the run's steps, ``from_step`` and ``to_step`` included."""
+    names = [_column(key) for key in keys.split(",") if key] or list(STEP_COLUMNS)
+    columns = server.store.columns(run.name, names, from_step or 0, LARGEST_STEP if to_step is None else to_step)
+    return thin(columns, buckets) if buckets else columns
+
+
+def _column(key: str) -> StepColumn:
+    for name in STEP_COLUMNS:
+        if name == key:
+            return name
+    raise on_field("keys", f"keys: there is no column {key!r}; there are {', '.join(STEP_COLUMNS)}")
+
+
+@router.get("/{id}/log", operation_id="showLog")
+def show_log(
+    run: Known,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_STEP)] = 0,
+    limit_bytes: Annotated[int, Query(ge=1, le=4 << 20)] = 256 << 10,
+    tail_bytes: Annotated[int | None, Query(ge=0, le=4 << 20, description="The last so many bytes instead")] = None,
+    fold: Annotated[bool, Query(description="Leave out the event lines, which the log repeats")] = True,
+) -> LogSlice:
+    """A piece of what the trainer printed."""
+    return reading.log(run, offset, limit_bytes, tail_bytes, fold)
+
+
+@router.get("/{id}/checkpoints", operation_id="listCheckpoints")
+def list_checkpoints(server: Here, run: Known) -> Checkpoints:
+    return reading.checkpoints(server, run)
+
+
+@router.get("/{id}/samples", operation_id="listSamples")
+def list_samples(server: Here, run: Known) -> Samples:
+    return reading.samples(server, run)
+
+
+@router.get("/{id}/evaluations", operation_id="listEvaluations")
+def list_evaluations(server: Here, run: Known) -> Evaluations:
+    return reading.evaluations(server, run)
+
+
+@router.get("/{id}/predictions", operation_id="listPredictions")
+def list_predictions(server: Here, run: Known, step: StepQuery = None) -> Predictions:
+    """Answers to the held-out rows, of the latest evaluation unless ``step`` names another."""
+    return reading.predictions(server, run, step)
+
+
+@router.get(
+    "/{id}/export.csv",
+    operation_id="exportRun",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def export_run(server: Here, run: Known) -> StreamingResponse:
+    """Every step as CSV."""
+    columns = server.store.columns(run.name, list(STEP_COLUMNS), 0, LARGEST_STEP)
+    headers = {"Content-Disposition": f'attachment; filename="{run.name}.csv"'}
+    return StreamingResponse(_csv(columns), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _csv(columns: Columns) -> Iterator[str]:
+    names = list(columns.columns)
+    rows = zip(columns.step, *columns.columns.values(), strict=True)
+    yield ",".join(["step", *names]) + "\r\n"
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line).writerow(["" if value is None else value for value in row])
+        yield line.getvalue()
+
+

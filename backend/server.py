@@ -1,0 +1,34 @@
+"""The parts of one running server, as the routes see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.bundles.library import Library
+    from backend.runs.bell import Bell
+    from backend.runs.follower import Follower
+    from backend.runs.queue import Queue
+    from backend.runs.store import Store
+
+
+@dataclass(frozen=True)
+class Server:
+    settings: Settings
+    store: Store
+    queue: Queue
+    follower: Follower
+    bell: Bell
+    library: Library
+
+
+def _server(request: Request) -> Server:
+    return request.app.state.server  # type: ignore[no-any-return]
+
+
+Here = Annotated[Server, Depends(_server)]

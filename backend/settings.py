@@ -1,0 +1,81 @@
+"""What the server is told from outside. The only module here that reads the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(ValueError):
+    """A variable that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``home`` holds ``runs/``, ``data/`` and the index; ``trainer_command`` gets the run folder as last word."""
+
+    home: Path = REPOSITORY / "data"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    demo: bool = True
+    token: str = ""
+    extra_data_roots: tuple[Path, ...] = ()
+    submissions: Path = REPOSITORY / "submission_runs"
+    configs: Path = REPOSITORY / "training" / "configs"
+    page: Path = REPOSITORY / "frontend" / "dist"
+    trainer_command: tuple[str, ...] = field(default=(sys.executable, "-m", "training"))
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def database(self) -> Path:
+        return self.home / "assay.db"
+
+    @cached_property
+    def data_roots(self) -> tuple[Path, ...]:
+        """The folders that data, weights and tokenizers may come from, in the order they are tried."""
+        return (REPOSITORY / "training" / "data", self.home / "data", *self.extra_data_roots)
+
+    @property
+    def loopback(self) -> bool:
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from ``ASSAY_*`` variables. Raises SettingsError."""
+    plain = Settings()
+    port = environment.get("ASSAY_PORT", "8000")
+    if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
+        raise SettingsError(f"ASSAY_PORT must be a port from 1 to 65535, got {port!r}")
+    roots = [Path(item).absolute() for item in environment.get("ASSAY_DATA_ROOTS", "").split(os.pathsep) if item]
+    return Settings(
+        home=_folder(environment, "ASSAY_HOME", plain.home),
+        host=environment.get("ASSAY_HOST") or plain.host,
+        port=int(port),
+        demo=environment.get("ASSAY_DEMO", "1") not in ("0", "false", "no"),
+        token=environment.get("ASSAY_TOKEN", ""),
+        extra_data_roots=tuple(roots),
+        submissions=_folder(environment, "ASSAY_SUBMISSIONS", plain.submissions),
+    )
+
+
+def _folder(environment: Mapping[str, str], name: str, otherwise: Path) -> Path:
+    value = environment.get(name, "")
+    return Path(value).expanduser().absolute() if value else otherwise
