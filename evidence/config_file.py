@@ -54,7 +54,9 @@ def _unique_loader() -> Any:
                 if not isinstance(value, str):
                     raise yaml.constructor.ConstructorError(None, None, "a key must be text", key.start_mark)
                 if keys.count(value) > 1:
-                    raise yaml.constructor.ConstructorError(None, None, f"the key {value!r} stands twice", key.start_mark)
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {value!r} stands twice", key.start_mark
+                    )
             return super().construct_mapping(node, deep)
 
     Loader.yaml_implicit_resolvers = {

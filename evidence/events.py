@@ -220,8 +220,21 @@ class Finished(Event):
 
 KINDS: dict[str, type[Event]] = {
     cls.kind: cls
-    for cls in (RunStart, Phase, Devices, Data, Model, Program, Source, Step, Evaluation, Checkpoint, Sample, Warning,
-                Finished)
+    for cls in (
+        RunStart,
+        Phase,
+        Devices,
+        Data,
+        Model,
+        Program,
+        Source,
+        Step,
+        Evaluation,
+        Checkpoint,
+        Sample,
+        Warning,
+        Finished,
+    )
 }
 PHASES = ("loading", "building", "compiling", "training", "evaluating", "saving")
 
@@ -280,3 +293,8 @@ def chained(step: Step) -> Step:
 
 def _document(event: Event) -> Document:
     return {"kind": event.kind, **typed.write(event)}
+
+
+def data_digest(train_sha256: str, eval_sha256: str) -> str:
+    """One digest of the training rows and the held-out rows."""
+    return canonical.digest({"eval": eval_sha256, "train": train_sha256})

@@ -29,8 +29,21 @@ NOT_SOURCE = ("submission_runs",)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "HF_HOME",
-              "HF_TOKEN", "HF_HUB_OFFLINE", "ASSAY_STOP_GRACE")
+_PASSED_ON = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "HF_HOME",
+    "HF_TOKEN",
+    "HF_HUB_OFFLINE",
+    "ASSAY_STOP_GRACE",
+)
 _PASSED_PREFIXES = ("LC_", "JAX_", "XLA_", "TPU_", "LIBTPU_", "CUDA_", "NVIDIA_", "OMP_")
 _RECORDED = ("LANG", "TZ", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 _RECORDED_PREFIXES = ("JAX_",)
@@ -38,14 +51,18 @@ _RECORDED_PREFIXES = ("JAX_",)
 
 def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables a trainer gets: an allow-list, so that the server's secrets do not leak into a log."""
-    return {name: value for name, value in environment.items()
-            if name in _PASSED_ON or name.startswith(_PASSED_PREFIXES)}
+    return {
+        name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith(_PASSED_PREFIXES)
+    }
 
 
 def recorded_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that are written down: those that change what is computed, never one that can hold a secret."""
-    return {name: value for name, value in sorted(environment.items())
-            if value and (name in _RECORDED or name.startswith(_RECORDED_PREFIXES))}
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if value and (name in _RECORDED or name.startswith(_RECORDED_PREFIXES))
+    }
 
 
 def host() -> dict[str, Any]:
@@ -63,8 +80,9 @@ def host() -> dict[str, Any]:
 
 def packages() -> list[str]:
     """``name==version`` of every installed distribution, sorted."""
-    found = {f"{item.metadata['Name'].lower()}=={item.version}" for item in metadata.distributions()
-             if item.metadata["Name"]}
+    found = {
+        f"{item.metadata['Name'].lower()}=={item.version}" for item in metadata.distributions() if item.metadata["Name"]
+    }
     return sorted(found)
 
 
@@ -78,7 +96,9 @@ def source(root: Path = REPOSITORY) -> dict[str, Any]:
     except (OSError, subprocess.CalledProcessError):
         return {"kind": "files", "commit": "none"}
     excluded = [f":(exclude){name}" for name in NOT_SOURCE]
-    lines = _git(root, "-c", "core.quotePath=false", "status", "--porcelain", "-uall", "--", ".", *excluded).splitlines()
+    lines = _git(
+        root, "-c", "core.quotePath=false", "status", "--porcelain", "-uall", "--", ".", *excluded
+    ).splitlines()
     facts = {
         "kind": "git",
         "commit": commit,
@@ -100,8 +120,9 @@ def commit_proof(commit: str, root: Path = REPOSITORY) -> dict[str, Any]:
     while waiting:
         tree, folder = waiting.pop()
         trees[tree] = entries = [_entry(line) for line in _git(root, "ls-tree", "-z", tree).split("\0") if line]
-        waiting += [(item, name) for mode, name, item in entries
-                    if mode == "40000" and (folder or name in SOURCE_FOLDERS)]
+        waiting += [
+            (item, name) for mode, name, item in entries if mode == "40000" and (folder or name in SOURCE_FOLDERS)
+        ]
     return {"commit": commit, "text": text, "trees": trees}
 
 
@@ -155,7 +176,9 @@ def snapshot_source(run: Path, extra: Iterable[Path] = (), root: Path = REPOSITO
         copy = run / "source" / relative
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-        digests.append(FileDigest(path=relative.as_posix(), sha256=canonical.sha256_file(copy), bytes=copy.stat().st_size))
+        digests.append(
+            FileDigest(path=relative.as_posix(), sha256=canonical.sha256_file(copy), bytes=copy.stat().st_size)
+        )
     return digests
 
 

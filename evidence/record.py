@@ -65,7 +65,12 @@ def record(run: Path, command: list[str]) -> int:
     with (run / rundir.OUTPUT).open("ab") as output:
         try:
             trainer = subprocess.Popen(
-                command, cwd=provenance.REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                command,
+                cwd=provenance.REPOSITORY,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
         except OSError as error:

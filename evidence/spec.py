@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -53,7 +53,7 @@ def knob(
     format: str = "",
 ) -> Any:
     """A field of a spec with its limits: ``minimum <= value <= maximum``, ``above < value < below``."""
-    limits = dict(minimum=minimum, maximum=maximum, above=above, below=below, choices=choices)
+    limits = {"minimum": minimum, "maximum": maximum, "above": above, "below": below, "choices": choices}
     return field(default=default, metadata={"help": help, "unit": unit, "format": format, **limits})
 
 
@@ -87,36 +87,47 @@ class WeightsSpec:
 class TokenizerSpec:
     """How text becomes token ids."""
 
-    kind: str = knob("byte", "Bytes, a BPE trained on the training rows, or a Hugging Face tokenizer",
-                     choices=("byte", "trained", "huggingface"))
+    kind: str = knob(
+        "byte",
+        "Bytes, a BPE trained on the training rows, or a Hugging Face tokenizer",
+        choices=("byte", "trained", "huggingface"),
+    )
     path: str = knob("", "Folder of the tokenizer (kind: huggingface)", format="path")
     vocab_size: int = knob(512, "Entries to train (kind: trained)", minimum=300, maximum=1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """JSON Lines with a prompt field and an answer field. The loss is on the answer unless ``loss_on`` says otherwise."""
+    """JSON Lines with a prompt field and an answer field."""
 
     train_path: str = knob(help="JSON Lines file of training rows", format="path")
-    eval_path: str = knob("", "JSON Lines file of held-out rows; empty: the last eval_rows of train_path are held out",
-                          format="path")
+    eval_path: str = knob(
+        "", "JSON Lines file of held-out rows; empty: the last eval_rows of train_path are held out", format="path"
+    )
     eval_rows: int = knob(64, "Held-out rows to evaluate on", minimum=1, maximum=1_000_000, unit="rows")
     prompt_field: str = knob("prompt", "Field with the question")
     answer_field: str = knob("answer", "Field with the answer")
-    template: str = knob("{prompt}\n{answer}", "Text of one row: {prompt}, then {answer} at the end", format="multiline")
-    answer_delimiter: str = knob("####", "The final answer is what follows its last occurrence; empty: the whole answer")
+    template: str = knob(
+        "{prompt}\n{answer}", "Text of one row: {prompt}, then {answer} at the end", format="multiline"
+    )
+    answer_delimiter: str = knob(
+        "####", "The final answer is what follows its last occurrence; empty: the whole answer"
+    )
     loss_on: str = knob("answer", "Tokens that are trained on", choices=("answer", "all"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpec:
     steps: int = knob(help="Optimizer steps", minimum=1, maximum=10_000_000, unit="steps")
-    batch_size: int = knob(help="Rows of one optimizer step, over all devices", minimum=1, maximum=1_000_000, unit="rows")
+    batch_size: int = knob(
+        help="Rows of one optimizer step, over all devices", minimum=1, maximum=1_000_000, unit="rows"
+    )
     sequence_length: int = knob(help="Tokens of one row, padding included", minimum=8, maximum=1_000_000, unit="tokens")
     gradient_accumulation: int = knob(1, "Micro-batches of one step; divides batch_size", minimum=1, maximum=65_536)
     seed: int = knob(0, "Seed of weights, data order and sampling", minimum=0, maximum=2**32 - 1)
-    compute_dtype: str = knob("float32", "Type of activations; weights and optimizer state stay float32",
-                              choices=("float32", "bfloat16"))
+    compute_dtype: str = knob(
+        "float32", "Type of activations; weights and optimizer state stay float32", choices=("float32", "bfloat16")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +156,9 @@ class PlanSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSpec:
-    every_steps: int = knob(0, "Evaluate every so many steps, and at the end; 0: only at the end", minimum=0, unit="steps")
+    every_steps: int = knob(
+        0, "Evaluate every so many steps, and at the end; 0: only at the end", minimum=0, unit="steps"
+    )
     max_new_tokens: int = knob(64, "Longest answer generated (greedy)", minimum=1, maximum=65_536, unit="tokens")
     batch_size: int = knob(64, "Rows evaluated at once", minimum=1, maximum=65_536, unit="rows")
     samples: int = knob(3, "Generations shown at each evaluation", minimum=0, maximum=1_000)
@@ -153,8 +166,9 @@ class EvaluationSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSpec:
-    every_steps: int = knob(0, "Save every so many steps, besides start and end; 0: only those two", minimum=0,
-                            unit="steps")
+    every_steps: int = knob(
+        0, "Save every so many steps, besides start and end; 0: only those two", minimum=0, unit="steps"
+    )
     keep: int = knob(3, "Newest checkpoints kept, besides the first", minimum=1, maximum=10_000)
 
 
@@ -175,8 +189,9 @@ class RunSpec:
     plan: PlanSpec = field(default_factory=PlanSpec)
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     checkpoints: CheckpointSpec = field(default_factory=CheckpointSpec)
-    device: str = knob("auto", "Where to run: exactly this kind, or the best there is",
-                       choices=("auto", "cpu", "gpu", "tpu"))
+    device: str = knob(
+        "auto", "Where to run: exactly this kind, or the best there is", choices=("auto", "cpu", "gpu", "tpu")
+    )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -198,7 +213,7 @@ REVISION = re.compile(r"[0-9a-f]{40}")
 def parse(document: object) -> RunSpec:
     """The spec in ``document``, defaults filled in. Raises SpecError naming every broken field at once."""
     problems: list[Problem] = []
-    spec = _parse(RunSpec, document, "", problems)
+    spec: RunSpec = _parse(RunSpec, document, "", problems)
     if not problems:
         problems.extend(_coherence(spec))
     if problems:
@@ -213,9 +228,7 @@ def resolve(document: object, overrides: Mapping[str, object]) -> tuple[RunSpec,
     Raises SpecError for an unknown key, for a wrong value, and for whatever ``parse`` refuses.
     """
     problems = [
-        Problem(key, f"{key}: there is no such setting; {_nearest(key)}")
-        for key in overrides
-        if key not in FIELDS
+        Problem(key, f"{key}: there is no such setting; {_nearest(key)}") for key in overrides if key not in FIELDS
     ]
     if problems:
         raise SpecError(problems)
@@ -244,11 +257,12 @@ def typed(key: str, text: str) -> Scalar:
     """``text`` from a command line as the type of the setting ``key``. Raises SpecError."""
     if key not in FIELDS:
         raise SpecError([Problem(key, f"{key}: there is no such setting; {_nearest(key)}")])
-    kind = FIELDS[key].type
+    kind = str(FIELDS[key].type)
     try:
         if kind == "bool":
             return {"true": True, "false": False}[text.lower()]
-        return {"int": int, "float": float, "str": str}[kind](text)
+        readers: dict[str, Callable[[str], Scalar]] = {"int": int, "float": float, "str": str}
+        return readers[kind](text)
     except (ValueError, KeyError):
         raise SpecError([Problem(key, f"{key} must be {_EXPECTED[kind]}, got {text!r}")]) from None
 
@@ -278,7 +292,7 @@ def json_schema() -> dict[str, Any]:
 _EXPECTED = {"bool": "true or false", "int": "an integer", "float": "a number", "str": "text"}
 
 
-def _parse(cls: type, document: object, where: str, problems: list[Problem]) -> Any:
+def _parse(cls: Any, document: object, where: str, problems: list[Problem]) -> Any:
     label = where or "the config"
     if not isinstance(document, dict):
         problems.append(Problem(where, f"{label} must be a mapping of settings, got {_show(document)}"))
@@ -304,7 +318,7 @@ def _parse(cls: type, document: object, where: str, problems: list[Problem]) -> 
     return None if problems else cls(**values)
 
 
-def _check(item: Field[Any], value: object, path: str, problems: list[Problem]) -> Any:
+def _check(item: Field[Any], value: Any, path: str, problems: list[Problem]) -> Any:
     kind = str(item.type)
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_INTEGER:
         value = float(value)
@@ -331,45 +345,65 @@ def _coherence(spec: RunSpec) -> Iterator[Problem]:
     """Limits that tie two fields together."""
     model, training, data = spec.model, spec.training, spec.data
     if not NAME.fullmatch(spec.name):
-        yield Problem("name", "name must be 1 to 80 letters, digits, '.', '_' or '-', starting with a letter or digit, "
-                              f"got {_show(spec.name)}")
+        yield Problem(
+            "name",
+            "name must be 1 to 80 letters, digits, '.', '_' or '-', starting with a letter or digit, "
+            f"got {_show(spec.name)}",
+        )
     if model.num_attention_heads % model.num_key_value_heads:
-        yield Problem("model.num_key_value_heads",
-                      f"model.num_key_value_heads must divide model.num_attention_heads ({model.num_attention_heads}), "
-                      f"got {model.num_key_value_heads}")
+        yield Problem(
+            "model.num_key_value_heads",
+            f"model.num_key_value_heads must divide model.num_attention_heads ({model.num_attention_heads}), "
+            f"got {model.num_key_value_heads}",
+        )
     if model.head_dim % 2:
         yield Problem("model.head_dim", f"model.head_dim must be even, got {model.head_dim}")
     if training.sequence_length > model.max_position_embeddings:
-        yield Problem("training.sequence_length",
-                      f"training.sequence_length must be at most model.max_position_embeddings "
-                      f"({model.max_position_embeddings}), got {training.sequence_length}")
+        yield Problem(
+            "training.sequence_length",
+            f"training.sequence_length must be at most model.max_position_embeddings "
+            f"({model.max_position_embeddings}), got {training.sequence_length}",
+        )
     if training.batch_size % training.gradient_accumulation:
-        yield Problem("training.gradient_accumulation",
-                      f"training.gradient_accumulation must divide training.batch_size ({training.batch_size}), "
-                      f"got {training.gradient_accumulation}")
+        yield Problem(
+            "training.gradient_accumulation",
+            f"training.gradient_accumulation must divide training.batch_size ({training.batch_size}), "
+            f"got {training.gradient_accumulation}",
+        )
     if spec.optimizer.warmup_steps >= training.steps:
-        yield Problem("optimizer.warmup_steps",
-                      f"optimizer.warmup_steps must be less than training.steps ({training.steps}), "
-                      f"got {spec.optimizer.warmup_steps}")
-    if data.template.count("{prompt}") != 1 or data.template.count("{answer}") != 1 or not data.template.endswith(
-        "{answer}"
+        yield Problem(
+            "optimizer.warmup_steps",
+            f"optimizer.warmup_steps must be less than training.steps ({training.steps}), "
+            f"got {spec.optimizer.warmup_steps}",
+        )
+    if (
+        data.template.count("{prompt}") != 1
+        or data.template.count("{answer}") != 1
+        or not data.template.endswith("{answer}")
     ):
-        yield Problem("data.template", "data.template must hold {prompt} once and end with {answer}, "
-                                       f"got {_show(data.template)}")
+        yield Problem(
+            "data.template",
+            f"data.template must hold {{prompt}} once and end with {{answer}}, got {_show(data.template)}",
+        )
     for key in ("train_path", "prompt_field", "answer_field"):
         if not getattr(data, key).strip():
             yield Problem(f"data.{key}", f"data.{key} must not be empty")
     if data.prompt_field == data.answer_field:
-        yield Problem("data.answer_field", "data.answer_field must differ from data.prompt_field, "
-                                           f"got {_show(data.answer_field)} for both")
+        yield Problem(
+            "data.answer_field",
+            f"data.answer_field must differ from data.prompt_field, got {_show(data.answer_field)} for both",
+        )
     if spec.weights.source == "folder" and not spec.weights.path:
         yield Problem("weights.path", "weights.path must name a folder when weights.source is folder")
     if spec.weights.source == "hub":
         if not spec.weights.repository:
             yield Problem("weights.repository", "weights.repository must be owner/name when weights.source is hub")
         if not REVISION.fullmatch(spec.weights.revision):
-            yield Problem("weights.revision", "weights.revision must be a commit of 40 hex digits when weights.source "
-                                              f"is hub, got {_show(spec.weights.revision)}")
+            yield Problem(
+                "weights.revision",
+                "weights.revision must be a commit of 40 hex digits when weights.source "
+                f"is hub, got {_show(spec.weights.revision)}",
+            )
     if spec.tokenizer.kind == "huggingface" and not spec.tokenizer.path and spec.weights.source == "random":
         yield Problem("tokenizer.path", "tokenizer.path must name a folder when tokenizer.kind is huggingface")
     parameters = parameter_count(model)
@@ -433,7 +467,9 @@ def _range(item: Field[Any]) -> str:
 
 def _expected(item: Field[Any]) -> str:
     if str(item.type) in _EXPECTED:
-        return f"expected {_EXPECTED[str(item.type)]}" + (f" ({item.metadata['help']})" if item.metadata["help"] else "")
+        return f"expected {_EXPECTED[str(item.type)]}" + (
+            f" ({item.metadata['help']})" if item.metadata["help"] else ""
+        )
     return "expected a mapping of settings"
 
 
@@ -458,17 +494,17 @@ def _lookup(document: Mapping[str, Any], key: str) -> Scalar:
     return value  # type: ignore[no-any-return]
 
 
-def _leaves(cls: type, where: str = "") -> Iterator[tuple[str, Field[Any]]]:
+def _leaves(cls: Any, where: str = "") -> Iterator[tuple[str, Field[Any]]]:
     hints = get_type_hints(cls)
     for item in fields(cls):
         path = _join(where, item.name)
         if is_dataclass(hints[item.name]):
-            yield from _leaves(hints[item.name], path)  # type: ignore[arg-type]
+            yield from _leaves(hints[item.name], path)
         else:
             yield path, item
 
 
-def _schema(cls: type) -> dict[str, Any]:
+def _schema(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     properties = {}
     for item in fields(cls):
@@ -487,8 +523,15 @@ def _leaf_schema(item: Field[Any]) -> dict[str, Any]:
     leaf: dict[str, Any] = {"type": words[kind], "title": item.name.replace("_", " ").capitalize()}
     if item.default is not MISSING:
         leaf["default"] = item.default
-    names = {"help": "description", "unit": "x-unit", "format": "x-format", "minimum": "minimum", "maximum": "maximum",
-             "above": "exclusiveMinimum", "below": "exclusiveMaximum"}
+    names = {
+        "help": "description",
+        "unit": "x-unit",
+        "format": "x-format",
+        "minimum": "minimum",
+        "maximum": "maximum",
+        "above": "exclusiveMinimum",
+        "below": "exclusiveMaximum",
+    }
     for name, key in names.items():
         if limits[name] not in (None, ""):
             leaf[key] = limits[name]

@@ -45,7 +45,9 @@ def status(run: Path, finished: events.Finished | None) -> Status:
     if not alive(launch["recorder"]):
         if ended := rundir.read_document(run / rundir.EXIT):  # it ended between the two looks
             return _ended(run, started, ended, finished)
-        return Status("lost", "The recorder of this run is gone and left no exit status; what it wrote is kept.", started)
+        return Status(
+            "lost", "The recorder of this run is gone and left no exit status; what it wrote is kept.", started
+        )
     if (run / rundir.STOP).exists():
         return Status("stopping", "Stop requested; the trainer saves a checkpoint and ends.", started)
     speaks = (run / rundir.EVENTS).exists()

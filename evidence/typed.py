@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from evidence.canonical import LARGEST_INTEGER
 
 PLACEHOLDER = re.compile(
-    r"<[A-Z_ -]{3,}>|\b(TODO|TBD|FIXME|XXX|PENDING|PLACEHOLDER|CHANGEME|N/A|null|None|undefined)\b|awaiting|lorem ipsum",
+    r"<[A-Z_ -]{3,}>|\b(?:TODO|TBD|FIXME|XXX|PENDING|PLACEHOLDER|CHANGEME|N/A|null|None|undefined)\b"
+    r"|awaiting|lorem ipsum",
     re.IGNORECASE,
 )
 """Words that stand where a value should be."""
@@ -65,9 +66,12 @@ class Rule:
 Text = Annotated[str, Rule("text, trimmed and no placeholder", prose=True)]
 Sha256 = Annotated[str, Rule("64 hex digits of SHA-256", pattern=r"(?!(.)\1{63})[0-9a-f]{64}")]
 GitId = Annotated[str, Rule("40 hex digits of a git object", pattern=r"(?!(.)\1{39})[0-9a-f]{40}")]
-Utc = Annotated[str, Rule("a UTC time like 2026-01-31T12:00:00.000000Z",
-                          pattern=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")]
-InnerPath = Annotated[str, Rule("a relative path without dot segments", pattern=r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\x00-\x1f]+")]
+Utc = Annotated[
+    str, Rule("a UTC time like 2026-01-31T12:00:00.000000Z", pattern=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+]
+InnerPath = Annotated[
+    str, Rule("a relative path without dot segments", pattern=r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\x00-\x1f]+")
+]
 Count = Annotated[int, Rule("a whole number of at least 1", minimum=1)]
 Natural = Annotated[int, Rule("a whole number of at least 0", minimum=0)]
 Positive = Annotated[float, Rule("a number greater than 0", above=0)]
@@ -156,7 +160,7 @@ def _read(kind: Any, value: Any, where: str, problems: list[Wrong]) -> Any:
     return _read_plain(kind, value, where, problems)
 
 
-def _read_object(cls: Any, document: Any, where: str, problems: list[Wrong]) -> Any:
+def _read_object(cls: type, document: Any, where: str, problems: list[Wrong]) -> Any:
     if not isinstance(document, dict):
         problems.append(Wrong(where, "an object", show(document)))
         return document
@@ -174,7 +178,7 @@ def _read_object(cls: Any, document: Any, where: str, problems: list[Wrong]) -> 
 
 
 def _read_union(kinds: tuple[Any, ...], value: Any, where: str, problems: list[Wrong]) -> Any:
-    branches = {get_args(hints(kind)["kind"])[0]: kind for kind in kinds if is_dataclass(kind)}
+    branches = {get_args(hints(kind)["kind"])[0]: kind for kind in kinds if _is_record(kind)}
     if not branches:  # a union of plain types
         plain = [kind for kind in kinds if type(value) is kind]
         if not plain:
@@ -196,14 +200,22 @@ def _read_plain(kind: Any, value: Any, where: str, problems: list[Wrong]) -> Any
     return value
 
 
+def _is_record(kind: Any) -> bool:
+    return is_dataclass(kind)
+
+
 def _schema(kind: Any) -> dict[str, Any]:
     origin = get_origin(kind)
     if kind is Any:
         return {}
     if origin is Annotated:
         base, rule = get_args(kind)[:2]
-        bounds = {"pattern": f"^{rule.pattern}$" if rule.pattern else None, "minimum": rule.minimum,
-                  "exclusiveMinimum": rule.above, "minLength": 1 if rule.prose else None}
+        bounds = {
+            "pattern": f"^{rule.pattern}$" if rule.pattern else None,
+            "minimum": rule.minimum,
+            "exclusiveMinimum": rule.above,
+            "minLength": 1 if rule.prose else None,
+        }
         return {**_schema(base), "description": rule.expected, **{k: v for k, v in bounds.items() if v is not None}}
     if origin is Literal:
         return {"enum": list(get_args(kind))}
@@ -213,11 +225,11 @@ def _schema(kind: Any) -> dict[str, Any]:
         return {"type": "array", "items": _schema(get_args(kind)[0])}
     if origin is dict:
         return {"type": "object", "additionalProperties": _schema(get_args(kind)[1])}
-    if is_dataclass(kind):
+    if _is_record(kind):
         return {
             "type": "object",
-            "properties": {name: _schema(inner) for name, inner in hints(kind).items()},  # type: ignore[arg-type]
-            "required": sorted(required(kind)),  # type: ignore[arg-type]
+            "properties": {name: _schema(inner) for name, inner in hints(kind).items()},
+            "required": sorted(required(kind)),
             "additionalProperties": False,
         }
     return {"type": _SCHEMA_WORDS[kind]}

@@ -1,0 +1,478 @@
+"""Seal: make a bundle of an ended run, or refuse with the findings that verification would have.
+
+The bundle is built beside its place, verified there, and renamed into it: it appears whole and valid, or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evidence import canonical, config_file, events, manifest, provenance, reading, report, rundir, scoring, typed
+from evidence.manifest import EvalSummary, File, RunManifest
+from evidence.spec import NAME
+from evidence.status import ENDED, Status, status
+from evidence.verdict import FAIL, CheckResult, Finding
+from evidence.verify import verify
+
+LARGEST_FILE_BYTES = 50 * 2**20
+LARGEST_CHECKPOINTS_BYTES = 64 * 2**20
+"""Checkpoints up to this size together are included; larger ones are left out, and the manifest says so."""
+
+E = TypeVar("E", bound=events.Event)
+
+
+class SealRefused(ValueError):
+    """The run cannot become a bundle; ``results`` are the checks that fail, with their findings."""
+
+    def __init__(self, results: Iterable[CheckResult]) -> None:
+        self.results = tuple(results)
+        super().__init__("\n".join(str(finding) for result in self.results for finding in result.findings))
+
+
+class NameTaken(ValueError):
+    """There is a bundle of this name."""
+
+
+def seal(run: Path, destination: Path, name: str) -> Path:
+    """The bundle ``destination/name`` made of the run folder ``run``. Raises NameTaken, SealRefused, OSError."""
+    if not NAME.fullmatch(name):
+        raise SealRefused([_refusal("STR-02", "name", "letters, digits, '.', '_' and '-'", typed.show(name))])
+    place = destination / name
+    if place.exists():
+        raise NameTaken(f"there is a bundle named {name} already; choose another name")
+    destination.mkdir(parents=True, exist_ok=True)
+    draft = destination / f".sealing-{name}"
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        _Sealing(run, draft, name).build()
+        verdict = verify(draft, name=name)
+        if not verdict.valid:
+            raise SealRefused(verdict.failures)
+        draft.rename(place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _note(run, name, verdict.level, canonical.sha256_file(place / reading.SUMS))
+    return place
+
+
+def manifest_sums(folder: Path) -> str:
+    """MANIFEST.sha256 of a folder: ``sha256sum -c`` format, sorted by path, every file but itself."""
+    bundle = reading.Bundle(folder)
+    return "".join(f"{bundle.sha256(name)}  {name}\n" for name in bundle.files if name != reading.SUMS)
+
+
+def _refusal(check: str, where: str, expected: str, found: str) -> CheckResult:
+    finding = Finding(file="the run folder", where=where, expected=expected, found=found)
+    return CheckResult(check, "structure", "bundle is complete", "E0", FAIL, "", (finding,))
+
+
+def _note(run: Path, name: str, level: str, sums_sha256: str) -> None:
+    known = rundir.read_document(run / rundir.SEALED).get("bundles", [])
+    bundle = {"name": name, "level": level, "sealed_at": events.now(), "manifest_sha256": sums_sha256}
+    rundir.write_document(run / rundir.SEALED, {"bundles": [*known, bundle]})
+
+
+class _Sealing:
+    """One pass over a run folder into an empty folder."""
+
+    def __init__(self, run: Path, folder: Path, name: str) -> None:
+        self.run, self.folder, self.name = run, folder, name
+        self.ask = rundir.read_ask(run)
+        self.launch = rundir.read_document(run / rundir.LAUNCH)
+        lines, _ = rundir.whole_lines(run / rundir.EVENTS, 0, 1 << 40)
+        try:
+            self.events = [(line.decode(), events.decode(line)) for line in lines]
+        except (events.EventError, UnicodeDecodeError) as error:
+            raise SealRefused([_refusal("STR-04", rundir.EVENTS, "event lines", str(error))]) from None
+        self.rows = [event for _, event in self.events if isinstance(event, events.Step)]
+        finished = [event for _, event in self.events if isinstance(event, events.Finished)]
+        self.finished = finished[-1] if finished else None
+        self.status = status(run, self.finished)
+        if self.status.state not in ENDED:
+            raise SealRefused([_refusal("MET-09", "state", "a run that has ended", self.status.state)])
+        if not self.rows or self.finished is None:
+            reason = self.status.reason or "the run ended without saying so"
+            raise SealRefused([_refusal("MET-01", rundir.EVENTS, "at least one step, and the run's last word", reason)])
+
+    def build(self) -> None:
+        self.folder.mkdir()
+        self._copy(rundir.OUTPUT, reading.LOG)
+        self._write_lines(reading.METRICS, (line for line, event in self.events if isinstance(event, events.Step)))
+        self._write_lines(
+            reading.EVENTS, (line for line, event in self.events if not isinstance(event, events.Step | events.Sample))
+        )
+        samples = [line for line, event in self.events if isinstance(event, events.Sample)]
+        if samples:
+            self._write_lines(reading.SAMPLES, samples)
+        self._write_config()
+        self._write_environment()
+        self._write_source()
+        data = self._last(events.Data)
+        self._copy(data.train.path, "data/train.jsonl")
+        self._copy(data.first_batch.path, "data/first_batch.jsonl")
+        self._copy(data.eval.path, "eval/eval_set.jsonl")
+        if (self.run / rundir.TOKENIZER).is_dir():
+            self._copy_folder(rundir.TOKENIZER, rundir.TOKENIZER)
+        document = typed.write(self._manifest(self._checkpoints(), bool(samples)))
+        self._write(reading.MANIFEST, canonical.pretty(document))
+        self._write(reading.SUMMARY, canonical.pretty(typed.write(self._summary())))
+        self._write(reading.README, report.readme(reading.Bundle(self.folder)))
+        self._write(reading.SUMS, manifest_sums(self.folder))
+
+    # Parts of the bundle.
+
+    def _write_config(self) -> None:
+        self._copy(rundir.CONFIG, "config/declared.yaml")
+        text = (self.run / rundir.CONFIG).read_text(encoding="utf-8")
+        self._write("config/declared.json", canonical.pretty(config_file.loads(text, rundir.CONFIG)))
+        self._write("config/effective.json", canonical.encode(self.ask.spec.as_dict()) + "\n")
+
+    def _write_environment(self) -> None:
+        self._write("environment/packages.txt", "".join(f"{item}\n" for item in self.launch["packages"]))
+        self._write("environment/env.json", canonical.pretty({"variables": self.launch["environment"]}))
+
+    def _write_source(self) -> None:
+        self._copy_folder("source", "source/files")
+        if self.launch["source"]["kind"] == "git":
+            self._copy("commit.json", "source/commit.json")
+
+    def _checkpoints(self) -> list[manifest.Included | manifest.LeftOut]:
+        saved = [event for event in self._all(events.Checkpoint) if (self.run / event.path).is_dir()]
+        included = sum(event.bytes for event in saved) <= LARGEST_CHECKPOINTS_BYTES
+        found: list[manifest.Included | manifest.LeftOut] = []
+        for event in saved:
+            leaves = self._copy(event.leaves.path, event.leaves.path)
+            facts: dict[str, Any] = {
+                "step": event.step,
+                "tree_sha256": event.tree_sha256,
+                "bytes": event.bytes,
+                "leaves": leaves,
+                "parameters_digest": event.parameters_digest,
+                "optimizer_digest": event.optimizer_digest,
+                "saved_at": event.time,
+                "chain_at_step": event.chain_at_step,
+            }
+            if included:
+                self._copy_folder(event.path, event.path)
+                found.append(manifest.Included(kind="included", folder=event.path, **facts))
+            else:
+                limit = LARGEST_CHECKPOINTS_BYTES // 2**20
+                found.append(
+                    manifest.LeftOut(kind="left_out", because=f"all checkpoints together exceed {limit} MiB", **facts)
+                )
+        return found
+
+    def _manifest(self, checkpoints: list[manifest.Included | manifest.LeftOut], samples: bool) -> RunManifest:
+        # Any: a narrow type's value is checked where everything is, by SCH-01 before the bundle appears.
+        devices: Any = self._last(events.Devices)
+        data: Any = self._last(events.Data)
+        spec: Any = self.ask.spec
+        model = self._last(events.Model)
+        program, start = self._last(events.Program), self._last(events.RunStart)
+        last = self.rows[-1]
+        seconds = [row.step_seconds for row in self.rows]
+        elapsed = sum(seconds)
+        return RunManifest(
+            schema=manifest.MANIFEST_SCHEMA,
+            run=manifest.RunFacts(
+                name=self.name,
+                run_id=self.ask.run_id,
+                nonce=self.ask.nonce,
+                created_at=self.ask.created_at,
+                started_at=self.launch["started_at"],
+                finished_at=self.status.ended_at,
+                sealed_at=events.now(),
+                notes=[self.ask.notes] if self.ask.notes else [],
+                outcome=_outcome(self.status, self.finished),
+            ),
+            location=self._location(),
+            hardware=manifest.Hardware(
+                platform=devices.platform,
+                device_kind=devices.device_kind,
+                runtime=devices.runtime,
+                devices=[_device(item) for item in devices.devices],
+                process_count=devices.process_count,
+            ),
+            mesh=manifest.Mesh(axes=devices.mesh, devices_used=devices.devices_used, layout=devices.layout),
+            memory=manifest.Memory(
+                parameter_bytes=model.parameter_bytes,
+                optimizer_bytes=model.optimizer_bytes,
+                argument_bytes=program.argument_bytes,
+                output_bytes=program.output_bytes,
+                temporary_bytes=program.temporary_bytes,
+                alias_bytes=program.alias_bytes,
+            ),
+            software=manifest.Software(
+                python=self.launch["python"],
+                versions=start.versions,
+                packages=self._file("environment/packages.txt"),
+                environment=self._file("environment/env.json"),
+            ),
+            source=self._source(),
+            config=manifest.Config(
+                source=self.ask.config,
+                declared=self._file("config/declared.yaml"),
+                document=self._file("config/declared.json"),
+                effective=self._file("config/effective.json"),
+                effective_sha256=self.ask.spec_sha256,
+                overrides=[manifest.Override(item.key, item.declared, item.effective) for item in self.ask.overrides],
+            ),
+            model=manifest.Model(
+                architecture="gemma",
+                weights=model.weights,
+                parameters=model.parameters,
+                trainable_parameters=model.trainable_parameters,
+                initial_parameters_digest=model.parameters_digest,
+            ),
+            tokenizer=manifest.Tokenizer(
+                kind=data.tokenizer_kind,
+                sha256=data.tokenizer_sha256,
+                vocab_size=data.vocab_size,
+                files=self._files_below("tokenizer"),
+            ),
+            data=manifest.Data(
+                source=Path(spec.data.train_path).name,
+                train=self._file("data/train.jsonl"),
+                eval=self._file("eval/eval_set.jsonl"),
+                train_rows=data.train_rows,
+                eval_rows=data.eval_rows,
+                eval_overlap_rows=data.eval_overlap_rows,
+                truncated_rows=data.truncated_rows,
+                first_batch=self._file("data/first_batch.jsonl"),
+            ),
+            training=manifest.Training(
+                optimizer=spec.optimizer.name,
+                learning_rate_peak=spec.optimizer.learning_rate,
+                schedule=spec.optimizer.schedule,
+                warmup_steps=spec.optimizer.warmup_steps,
+                weight_decay=spec.optimizer.weight_decay,
+                gradient_clip=spec.optimizer.gradient_clip,
+                seed=spec.training.seed,
+                global_batch_size=spec.training.batch_size,
+                gradient_accumulation=spec.training.gradient_accumulation,
+                sequence_length=spec.training.sequence_length,
+                compute_dtype=spec.training.compute_dtype,
+                loss_on=spec.data.loss_on,
+                steps_planned=spec.training.steps,
+                steps_completed=last.step,
+                examples=last.examples,
+                tokens=last.tokens,
+                supervised_tokens=last.supervised_tokens,
+            ),
+            program=manifest.Program(
+                sha256=program.program_sha256,
+                lowered_for=program.lowered_for,
+                model_flops_per_step=program.model_flops_per_step,
+                compiler_flops_per_step=program.compiler_flops_per_step,
+            ),
+            timing=manifest.Timing(
+                compile_seconds=program.compile_seconds,
+                train_seconds=elapsed,
+                median_step_seconds=statistics.median(seconds),
+                tokens_per_second=last.tokens / elapsed,
+            ),
+            metrics=manifest.Metrics(
+                file=self._file(reading.METRICS),
+                rows=len(self.rows),
+                first_step=1,
+                last_step=last.step,
+                genesis=self.rows[0].prev,
+                head=last.hash,
+            ),
+            events=self._file(reading.EVENTS),
+            samples=[self._file(reading.SAMPLES)] if samples else [],
+            checkpoints=checkpoints,
+            replay=manifest.NotReplayed(
+                kind="not_replayed", because="no segment of this run was replayed before sealing"
+            ),
+            witness=manifest.NoWitness(kind="no_witness", because="nobody countersigned this run while it went on"),
+        )
+
+    def _location(self) -> manifest.Local:
+        host = self.launch["host"]
+        return manifest.Local(
+            kind="local",
+            host_sha256=host["name_sha256"],
+            os=host["os"],
+            kernel=host["kernel"],
+            cpu_model=host["cpu_model"],
+            logical_cpus=host["logical_cpus"],
+            memory_bytes=host["memory_bytes"],
+            command=[Path(word).name if word.startswith("/") else word for word in self.launch["command"]],
+            session_log=manifest.SessionLog(
+                file=self._file(reading.LOG),
+                format="plain-utf8",
+                captured_by="recorder",
+                line_count=(self.folder / reading.LOG).read_bytes().count(b"\n"),
+            ),
+        )
+
+    def _source(self) -> manifest.GitSource | manifest.FilesSource:
+        source, files = self.launch["source"], self._files_below("source/files")
+        if source["kind"] != "git":
+            return manifest.FilesSource(
+                kind="files", because="the run was not started from a git checkout", files=files
+            )
+        blobs = provenance.blobs(canonical.read(self.folder / "source/commit.json"))
+        clean = all(
+            blobs.get(item.path.removeprefix("source/files/"))
+            == provenance.blob_id((self.folder / item.path).read_bytes())
+            for item in files
+        )
+        return manifest.GitSource(
+            kind="git",
+            commit=source["commit"],
+            tree=source["tree"],
+            clean=clean,
+            changed_files=source["changed_files"],
+            repository=[source["repository"]] if "repository" in source else [],
+            proof=self._file("source/commit.json"),
+            files=files,
+        )
+
+    def _summary(self) -> EvalSummary:
+        losses = [row.loss for row in self.rows]
+        lowest = min(self.rows, key=lambda row: row.loss)
+        last = self.rows[-1]
+        return EvalSummary(
+            schema=manifest.SUMMARY_SCHEMA,
+            run_id=self.ask.run_id,
+            run_name=self.name,
+            evaluated_on=manifest.EvaluatedOn(
+                kind="local",
+                host_sha256=self.launch["host"]["name_sha256"],
+                device_kind=self._last(events.Devices).device_kind,
+            ),
+            training_result=manifest.TrainingResult(
+                final_loss=manifest.FinalLoss(
+                    value=last.loss, definition=manifest.FINAL_LOSS, step=last.step, row_sha256=last.hash
+                ),
+                mean_loss=manifest.MeanLoss(
+                    value=statistics.fmean(losses), definition=manifest.MEAN_LOSS, steps=len(losses)
+                ),
+                first_loss=manifest.LossAt(value=losses[0], step=1),
+                lowest_loss=manifest.LossAt(value=lowest.loss, step=lowest.step),
+            ),
+            evaluation=self._evaluation(),
+        )
+
+    def _evaluation(self) -> manifest.Performed | manifest.NotPerformed:
+        done = [event for event in self._all(events.Evaluation) if event.step > 0]
+        if not done:
+            return manifest.NotPerformed(kind="not_performed", because="the run ended before its first evaluation")
+        last, spec = done[-1], self.ask.spec
+        self._copy(last.predictions.path, "eval/predictions.jsonl")
+        return manifest.Performed(
+            kind="performed",
+            checkpoint_step=last.step,
+            parameters_digest=last.parameters_digest,
+            evaluated_at=last.time,
+            loss=last.loss,
+            eval_set=self._file("eval/eval_set.jsonl"),
+            predictions=self._file("eval/predictions.jsonl"),
+            items=last.items,
+            correct=last.correct,
+            scorer=manifest.Scorer(
+                name="exact match of the final answer",
+                source="evidence/scoring.py",
+                answer_delimiter=spec.data.answer_delimiter,
+            ),
+            decoding=manifest.Decoding(method="greedy", max_new_tokens=spec.evaluation.max_new_tokens),
+            metrics=[
+                manifest.Metric(
+                    name="exact_match",
+                    value=last.correct / last.items,
+                    n=last.items,
+                    ci95=list(scoring.wilson_interval(last.correct, last.items)),
+                    ci_method="Wilson score interval",
+                )
+            ],
+        )
+
+    # Small steps.
+
+    def _all(self, cls: type[E]) -> list[E]:
+        return [event for _, event in self.events if isinstance(event, cls)]
+
+    def _last(self, cls: type[E]) -> E:
+        found = self._all(cls)
+        if not found:
+            raise SealRefused([_refusal("SCH-06", rundir.EVENTS, f"a {cls.kind} event", "none")])
+        return found[-1]
+
+    def _copy(self, source: str, target: str) -> File:
+        place = self.folder / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(self.run / source, place)
+        except FileNotFoundError:
+            raise SealRefused([_refusal("STR-01", source, "a file", "nothing")]) from None
+        place.chmod(0o644)
+        if place.stat().st_size > LARGEST_FILE_BYTES:
+            raise SealRefused([_refusal("STR-02", source, "at most 50 MiB", f"{place.stat().st_size:,} bytes")])
+        return self._file(target)
+
+    def _copy_folder(self, source: str, target: str) -> None:
+        for path in sorted((self.run / source).rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                self._copy(
+                    path.relative_to(self.run).as_posix(), f"{target}/{path.relative_to(self.run / source).as_posix()}"
+                )
+
+    def _write(self, name: str, text: str) -> None:
+        place = self.folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8", newline="")
+        place.chmod(0o644)
+
+    def _write_lines(self, name: str, lines: Iterable[str]) -> None:
+        self._write(name, "".join(f"{line}\n" for line in lines))
+
+    def _file(self, name: str) -> File:
+        place = self.folder / name
+        return File(path=name, sha256=canonical.sha256_file(place), bytes=place.stat().st_size)
+
+    def _files_below(self, name: str) -> list[File]:
+        return [
+            self._file(path.relative_to(self.folder).as_posix())
+            for path in sorted((self.folder / name).rglob("*"))
+            if path.is_file()
+        ]
+
+
+def _outcome(
+    state: Status, finished: events.Finished | None
+) -> manifest.Completed | manifest.Stopped | manifest.Failed:
+    code = state.exit_code if state.exit_code is not None else -1
+    if state.state == "finished":
+        return manifest.Completed(kind="completed", exit_code=0)
+    if state.state == "stopped":
+        return manifest.Stopped(kind="stopped", exit_code=code, because=state.reason)
+    assert finished is not None
+    return manifest.Failed(
+        kind="failed",
+        exit_code=code,
+        stage=finished.stage or "training",
+        error_type=finished.error_type or "unknown error",
+        error_message=_one_line(finished.error_message) or state.reason,
+    )
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _device(facts: dict[str, Any]) -> manifest.Device:
+    return manifest.Device(
+        id=facts["id"],
+        process_index=facts["process_index"],
+        device_kind=facts["device_kind"],
+        coords=facts.get("coords", []),
+        core_on_chip=facts.get("core_on_chip", 0),
+        memory_bytes=facts.get("memory_bytes", 0),
+    )

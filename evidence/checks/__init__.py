@@ -1,0 +1,34 @@
+"""The checks, one module per family."""
+
+from __future__ import annotations
+
+from evidence.checks import (
+    checkpoints,
+    evaluation,
+    hardware,
+    integrity,
+    metrics,
+    physics,
+    provenance,
+    schema,
+    security,
+    structure,
+    timing,
+)
+from evidence.checks.check import Check
+
+FAMILIES = (
+    structure,
+    schema,
+    integrity,
+    provenance,
+    metrics,
+    timing,
+    physics,
+    hardware,
+    checkpoints,
+    evaluation,
+    security,
+)
+
+CHECKS: tuple[Check, ...] = tuple(check for module in FAMILIES for check in module.family.checks)

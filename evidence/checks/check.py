@@ -1,0 +1,88 @@
+"""What a check is: a small function over a bundle that yields findings.
+
+It raises ``NotRun`` with the reason when it cannot answer (``Unreadable`` counts as that, too), and is declared with
+``@check(id, proves, level)`` in the module of its family. Not-run never counts as pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from evidence.reading import Bundle, Unreadable
+from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Finding
+
+Findings = Iterator[Finding]
+
+
+class NotRun(Exception):
+    """The check cannot answer; ``str()`` says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """``warns``: a finding is a warning, not a failure."""
+
+    id: str
+    family: str
+    proves: str
+    level: str
+    find: Callable[[Bundle], Findings]
+    warns: bool = False
+
+    def run(self, bundle: Bundle) -> CheckResult:
+        reason = ""
+        findings: list[Finding] = []
+        try:
+            for finding in self.find(bundle):
+                findings.append(finding)
+                if len(findings) == 20:
+                    break  # the twenty-first says nothing new
+            result = PASS if not findings else WARN if self.warns else FAIL
+        except (NotRun, Unreadable) as why:
+            result, reason = (NOT_RUN, str(why)) if not findings else (WARN if self.warns else FAIL, "")
+        return CheckResult(self.id, self.family, self.proves, self.level, result, reason, tuple(findings))
+
+
+class Family:
+    """The checks of one module, in the order they are declared."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.checks: list[Check] = []
+
+    def check(
+        self, id: str, proves: str, level: str, warns: bool = False
+    ) -> Callable[[Callable[[Bundle], Findings]], Callable[[Bundle], Findings]]:
+        def declare(find: Callable[[Bundle], Findings]) -> Callable[[Bundle], Findings]:
+            self.checks.append(Check(id, self.name, proves, level, find, warns))
+            return find
+
+        return declare
+
+
+def differs(file: str, where: str, expected: object, found: object) -> Findings:
+    """One finding if the two are not equal."""
+    if expected != found:
+        yield Finding(file, where, _short(expected), _short(found))
+
+
+def close(first: float, second: float, share: float) -> bool:
+    """Whether two numbers agree within a share of the larger."""
+    return abs(first - second) <= share * max(abs(first), abs(second), 1e-30)
+
+
+def texts(value: object, where: str) -> list[tuple[str, str]]:
+    """Every text in a document and where it stands; a null counts as the text "null"."""
+    if isinstance(value, str):
+        return [(where, value)]
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in texts(item, f"{where}.{key}")]
+    if isinstance(value, list):
+        return [pair for index, item in enumerate(value) for pair in texts(item, f"{where}[{index}]")]
+    return [(where, "null")] if value is None else []
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,0 +1,91 @@
+"""EVL: every item was answered once, and the score follows from the answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from evidence import reading, scoring
+from evidence.checks.check import Family, Findings, NotRun, close, differs
+from evidence.manifest import NotPerformed, Performed
+from evidence.reading import Bundle
+from evidence.verdict import Finding
+
+family = Family("evaluation")
+
+PREDICTIONS = "eval/predictions.jsonl"
+
+
+def _performed(bundle: Bundle) -> Performed:
+    evaluation = bundle.summary.evaluation
+    if isinstance(evaluation, NotPerformed):
+        raise NotRun(f"no evaluation: {evaluation.because}")
+    return evaluation
+
+
+@family.check("EVL-01", "every held-out item was answered, once", "E2")
+def one_prediction_each(bundle: Bundle) -> Findings:
+    evaluation = _performed(bundle)
+    items, predictions = bundle.lines("eval/eval_set.jsonl"), bundle.lines(PREDICTIONS)
+    yield from differs(PREDICTIONS, "ids", [item["id"] for item in items], [row["id"] for row in predictions])
+    yield from differs(reading.SUMMARY, "$.evaluation.items", len(items), evaluation.items)
+    for number, (item, row) in enumerate(zip(items, predictions, strict=False), 1):
+        yield from differs(PREDICTIONS, f"line {number}: prompt", item["prompt"], row["prompt"])
+        yield from differs(PREDICTIONS, f"line {number}: expected", item["answer"], row["expected"])
+
+
+@family.check("EVL-02", "the score follows from the predictions", "E2")
+def score(bundle: Bundle) -> Findings:
+    evaluation = _performed(bundle)
+    delimiter = evaluation.scorer.answer_delimiter
+    yield from differs(
+        reading.SUMMARY,
+        "$.evaluation.scorer.answer_delimiter",
+        bundle.document("config/effective.json")["data"]["answer_delimiter"],
+        delimiter,
+    )
+    correct = 0
+    for number, row in enumerate(bundle.lines(PREDICTIONS), 1):
+        right = scoring.is_correct(row["expected"], row["text"], delimiter)
+        correct += right
+        yield from differs(PREDICTIONS, f"line {number}: correct", right, row["correct"])
+    yield from differs(reading.SUMMARY, "$.evaluation.correct", correct, evaluation.correct)
+    yield from differs(reading.SUMMARY, "number of metrics", 1, len(evaluation.metrics))
+    for metric in evaluation.metrics:
+        yield from differs(reading.SUMMARY, "$.evaluation.metrics[0].value", correct / evaluation.items, metric.value)
+        yield from differs(reading.SUMMARY, "$.evaluation.metrics[0].n", evaluation.items, metric.n)
+        interval = scoring.wilson_interval(correct, evaluation.items)
+        if len(metric.ci95) != 2 or not all(close(a, b, 1e-9) for a, b in zip(interval, metric.ci95, strict=True)):
+            yield Finding(reading.SUMMARY, "$.evaluation.metrics[0].ci95", str(list(interval)), str(metric.ci95))
+
+
+@family.check("EVL-03", "the evaluated weights are the trained ones", "E2")
+def right_weights(bundle: Bundle) -> Findings:
+    evaluation = _performed(bundle)
+    digests = {item.step: item.parameters_digest for item in bundle.manifest.checkpoints}
+    last = bundle.rows[-1].step
+    if evaluation.checkpoint_step != last:
+        yield Finding(reading.SUMMARY, "$.evaluation.checkpoint_step", str(last), str(evaluation.checkpoint_step))
+    if evaluation.checkpoint_step in digests:
+        yield from differs(
+            reading.SUMMARY,
+            "$.evaluation.parameters_digest",
+            digests[evaluation.checkpoint_step],
+            evaluation.parameters_digest,
+        )
+
+
+@family.check("EVL-04", "the answers are not degenerate", "E2", warns=True)
+def not_degenerate(bundle: Bundle) -> Findings:
+    _performed(bundle)
+    texts = Counter(row["text"] for row in bundle.lines(PREDICTIONS))
+    text, times = texts.most_common(1)[0]
+    if times > max(2, texts.total() // 2):
+        yield Finding(PREDICTIONS, "text", "different answers to different prompts", f"{text[:40]!r} {times} times")
+
+
+@family.check("EVL-05", "no error was scored as an answer", "E2")
+def errors_not_scored(bundle: Bundle) -> Findings:
+    _performed(bundle)
+    for number, row in enumerate(bundle.lines(PREDICTIONS), 1):
+        if row["text"].startswith("[ERROR") and row["correct"]:
+            yield Finding(PREDICTIONS, f"line {number}", "an error that is not counted as correct", row["text"][:80])

@@ -1,0 +1,188 @@
+"""MET: the rows are whole, untouched, bound to this run, and the log carries the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+
+from evidence import events, reading
+from evidence.checks.check import Family, Findings, NotRun, close, differs
+from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource
+from evidence.reading import Bundle
+from evidence.schedule import learning_rate
+from evidence.spec import SpecError, parse
+from evidence.verdict import Finding
+
+family = Family("metrics")
+
+HUMAN_LINE = re.compile(r"step (\d+)/(\d+) loss (-?[\d.]+) ")
+TROUBLE = re.compile(r"^(Traceback \(most recent call last\)|[\w.]*Error: |RESOURCE_EXHAUSTED)")
+
+
+@family.check("MET-01", "one row for each step, none missing, none twice", "E2")
+def contiguous(bundle: Bundle) -> Findings:
+    for expected, row in enumerate(bundle.rows, 1):
+        if row.step != expected:
+            yield Finding(reading.METRICS, f"line {expected}: step", str(expected), str(row.step))
+            return
+    manifest, last = bundle.manifest, bundle.rows[-1].step
+    yield from differs(reading.MANIFEST, "$.metrics.rows", len(bundle.rows), manifest.metrics.rows)
+    yield from differs(reading.MANIFEST, "$.metrics.last_step", last, manifest.metrics.last_step)
+    yield from differs(reading.MANIFEST, "$.training.steps_completed", last, manifest.training.steps_completed)
+    if isinstance(manifest.run.outcome, Completed):
+        yield from differs(reading.METRICS, "rows of a completed run", manifest.training.steps_planned, last)
+
+
+@family.check("MET-02", "no row was touched, and the rows belong to this run", "E2")
+def chain(bundle: Bundle) -> Findings:
+    manifest = bundle.manifest
+    told: events.Data = bundle.event(events.Data)
+    program: events.Program = bundle.event(events.Program)
+    genesis = events.genesis(
+        {
+            "nonce": manifest.run.nonce,
+            "commit": manifest.source.commit if isinstance(manifest.source, GitSource) else "none",
+            "spec_sha256": manifest.config.effective_sha256,
+            "data_sha256": events.data_digest(told.train.sha256, told.eval.sha256),
+            "tokenizer_sha256": told.tokenizer_sha256,
+            "program_sha256": program.program_sha256,
+        }
+    )
+    yield from differs(reading.MANIFEST, "$.metrics.genesis", genesis, manifest.metrics.genesis)
+    yield from differs(reading.MANIFEST, "$.program.sha256", program.program_sha256, manifest.program.sha256)
+    previous = genesis
+    for number, row in enumerate(bundle.lines(reading.METRICS), 1):
+        if row["prev"] != previous or row["hash"] != events.link(row):
+            broken = "prev" if row["prev"] != previous else "hash"
+            wanted = previous if broken == "prev" else events.link(row)
+            yield Finding(reading.METRICS, f"line {number}: {broken}", wanted, row[broken])
+            return
+        previous = row["hash"]
+    yield from differs(reading.MANIFEST, "$.metrics.head", previous, manifest.metrics.head)
+
+
+@family.check("MET-03", "the headline numbers are those of the rows", "E2")
+def headlines(bundle: Bundle) -> Findings:
+    rows, stated, timing = bundle.rows, bundle.summary.training_result, bundle.manifest.timing
+    losses = [row.loss for row in rows]
+    lowest = min(rows, key=lambda row: row.loss)
+    where = "$.training_result"
+    yield from differs(reading.SUMMARY, f"{where}.final_loss.value ({FINAL_LOSS})", losses[-1], stated.final_loss.value)
+    yield from differs(reading.SUMMARY, f"{where}.final_loss.step", rows[-1].step, stated.final_loss.step)
+    yield from differs(reading.SUMMARY, f"{where}.final_loss.row_sha256", rows[-1].hash, stated.final_loss.row_sha256)
+    yield from differs(
+        reading.SUMMARY, f"{where}.mean_loss.value ({MEAN_LOSS})", statistics.fmean(losses), stated.mean_loss.value
+    )
+    yield from differs(reading.SUMMARY, f"{where}.mean_loss.steps", len(rows), stated.mean_loss.steps)
+    yield from differs(reading.SUMMARY, f"{where}.first_loss.value", losses[0], stated.first_loss.value)
+    yield from differs(reading.SUMMARY, f"{where}.first_loss.step", 1, stated.first_loss.step)
+    yield from differs(reading.SUMMARY, f"{where}.lowest_loss.value", lowest.loss, stated.lowest_loss.value)
+    yield from differs(reading.SUMMARY, f"{where}.lowest_loss.step", lowest.step, stated.lowest_loss.step)
+    median = statistics.median(row.step_seconds for row in rows)
+    yield from differs(reading.MANIFEST, "$.timing.median_step_seconds", median, timing.median_step_seconds)
+
+
+@family.check("MET-04", "the log carries the same rows and events, in order", "E2")
+def log_carries_rows(bundle: Bundle) -> Findings:
+    spoken = [line.removeprefix(events.LOG_MARK) for line in bundle.log_lines if line.startswith(events.LOG_MARK)]
+    kinds = [_kind(line) for line in spoken]
+    for name, wanted in (
+        (reading.METRICS, lambda kind: kind == "step"),
+        (reading.SAMPLES, lambda kind: kind == "sample"),
+        (reading.EVENTS, lambda kind: kind not in ("step", "sample")),
+    ):
+        if name == reading.SAMPLES and name not in bundle.files and "sample" not in kinds:
+            continue
+        said = [line for line, kind in zip(spoken, kinds, strict=True) if wanted(kind)]
+        kept = bundle.text(name).split("\n")[:-1]
+        for number, (left, right) in enumerate(zip(kept, said, strict=False), 1):
+            if left != right:
+                yield Finding(reading.LOG, f"line {number} of {name} behind {events.LOG_MARK.strip()}", left, right)
+                return
+        yield from differs(reading.LOG, f"lines of {name} behind {events.LOG_MARK.strip()}", len(kept), len(said))
+
+
+@family.check("MET-05", "the lines for people say what the rows say", "E2")
+def human_lines(bundle: Bundle) -> Findings:
+    rows = {row.step: row for row in bundle.rows}
+    planned = bundle.manifest.training.steps_planned
+    seen = set()
+    for number, line in enumerate(bundle.log_lines, 1):
+        if not (match := HUMAN_LINE.match(line)):
+            continue
+        step, of, loss = int(match[1]), int(match[2]), match[3]
+        seen.add(step)
+        yield from differs(reading.LOG, f"line {number}: steps planned", planned, of)
+        yield from differs(
+            reading.LOG, f"line {number}: loss", f"{rows[step].loss:.4f}" if step in rows else "no such step", loss
+        )
+    if missing := sorted(set(rows) - seen):
+        yield Finding(reading.LOG, "", f"a line for step {missing[0]}", "nothing")
+
+
+@family.check("MET-06", "the learning rate follows the schedule, and the norms are real", "E2")
+def schedule(bundle: Bundle) -> Findings:
+    try:
+        spec = parse(bundle.document("config/effective.json"))
+    except SpecError as error:
+        raise NotRun(f"config/effective.json cannot be read (PRV-04): {error}") from None
+    for row in bundle.rows:
+        expected = learning_rate(spec.optimizer, spec.training.steps, row.step)
+        if not close(expected, row.learning_rate, 1e-6):  # the optimizer computes in float32
+            yield Finding(reading.METRICS, f"step {row.step}: learning_rate", repr(expected), repr(row.learning_rate))
+        for name in ("grad_norm", "param_norm"):
+            if getattr(row, name) <= 0:
+                yield Finding(reading.METRICS, f"step {row.step}: {name}", "more than 0", str(getattr(row, name)))
+
+
+@family.check("MET-07", "the counters count", "E2")
+def counters(bundle: Bundle) -> Findings:
+    training, data = bundle.manifest.training, bundle.manifest.data
+    for row in bundle.rows:
+        examples = row.step * training.global_batch_size
+        yield from differs(reading.METRICS, f"step {row.step}: examples", examples, row.examples)
+        yield from differs(reading.METRICS, f"step {row.step}: tokens", examples * training.sequence_length, row.tokens)
+        if not close(examples / data.train_rows, row.epoch, 1e-9):
+            yield Finding(reading.METRICS, f"step {row.step}: epoch", str(examples / data.train_rows), str(row.epoch))
+    last = bundle.rows[-1]
+    for name in ("examples", "tokens", "supervised_tokens"):
+        yield from differs(reading.MANIFEST, f"$.training.{name}", getattr(last, name), getattr(training, name))
+
+
+@family.check("MET-09", "the log tells of a whole run that ended as stated", "E2")
+def whole_run(bundle: Bundle) -> Findings:
+    outcome, finished = bundle.manifest.run.outcome, bundle.event(events.Finished)
+    order = [event.kind for event in bundle.all_events]
+    wanted = ["run_start", "devices", "data", "model", "program", "finished"]
+    places = [order.index(kind) for kind in wanted if kind in order]
+    if places != sorted(places) or order[:1] != ["run_start"] or order[-1:] != ["finished"]:
+        yield Finding(reading.EVENTS, "order of events", ", ".join(wanted), ", ".join(order))
+    yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
+    yield from differs(reading.EVENTS, "finished.step", bundle.rows[-1].step, finished.step)
+    if isinstance(outcome, Failed):
+        quoted = [line for line in bundle.log_lines if finished.error_message.split("\n")[0] in line]
+        if not quoted or outcome.error_type != finished.error_type:
+            yield Finding(reading.MANIFEST, "$.run.outcome", "the error that the log has", outcome.error_message)
+        return
+    for number, line in enumerate(bundle.log_lines, 1):
+        if TROUBLE.match(line):
+            yield Finding(reading.LOG, f"line {number}", f"no error in a {outcome.kind} run", line)
+
+
+@family.check("MET-11", "nothing stands outside the run", "E2")
+def nothing_outside(bundle: Bundle) -> Findings:
+    spoken = [
+        _kind(line.removeprefix(events.LOG_MARK)) for line in bundle.log_lines if line.startswith(events.LOG_MARK)
+    ]
+    if spoken[:1] != ["run_start"]:
+        yield Finding(reading.LOG, "first event", "run_start", ", ".join(spoken[:1]) or "nothing")
+    if spoken[-1:] != ["finished"]:
+        yield Finding(reading.LOG, "last event", "finished", ", ".join(spoken[-1:]) or "nothing")
+
+
+def _kind(line: str) -> str:
+    try:
+        return str(json.loads(line)["kind"])
+    except (ValueError, KeyError, TypeError):
+        return "unreadable"

@@ -1,0 +1,203 @@
+"""PRV: the code, the config and the data are those that are named."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from evidence import canonical, config_file, events, provenance, reading, scoring
+from evidence.checks.check import Family, Findings, NotRun, differs
+from evidence.manifest import FilesSource, GitSource
+from evidence.reading import Bundle
+from evidence.spec import SpecError, resolve
+from evidence.verdict import Finding
+
+family = Family("provenance")
+
+PROOF = "source/commit.json"
+
+
+def _git(bundle: Bundle) -> GitSource:
+    source = bundle.manifest.source
+    if isinstance(source, FilesSource):
+        raise NotRun(f"no commit to check against: {source.because}")
+    return source
+
+
+def _blobs(bundle: Bundle) -> dict[str, str]:
+    try:
+        return provenance.blobs(bundle.document(PROOF))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotRun(f"{PROOF} proves nothing (PRV-01): {error}") from None
+
+
+@family.check("PRV-01", "the commit is real: its id follows from its content", "E2")
+def commit_is_real(bundle: Bundle) -> Findings:
+    source, proof = _git(bundle), bundle.document(PROOF)
+    try:
+        provenance.blobs(proof)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        yield Finding(PROOF, "", "git objects with the ids of their content", str(error))
+        return
+    yield from differs(PROOF, "commit", source.commit, proof["commit"])
+    yield from differs(PROOF, "tree", source.tree, proof["text"].split("\n", 1)[0].removeprefix("tree "))
+
+
+@family.check("PRV-02", "the code that ran is that commit's", "E2")
+def that_code_ran(bundle: Bundle) -> Findings:
+    source, blobs = _git(bundle), _blobs(bundle)
+    told: events.Source = bundle.event(events.Source)
+    here = {f"source/files/{item.path}": item.sha256 for item in told.files}
+    yield from differs(reading.MANIFEST, "$.source.files", sorted(here), sorted(item.path for item in source.files))
+    different = []
+    for path, digest in here.items():
+        if path in bundle.files:
+            yield from differs(path, "sha256", digest, bundle.sha256(path))
+            if blobs.get(path.removeprefix("source/files/")) != provenance.blob_id(bundle.bytes(path)):
+                different.append(path)
+    yield from differs(reading.MANIFEST, "$.source.clean", not different, source.clean)
+    if different:
+        raise NotRun(
+            f"the code that ran is in the bundle, but {len(different)} of {len(here)} files are not those of "
+            f"commit {source.commit[:12]} ({different[0].removeprefix('source/files/')})"
+        )
+
+
+@family.check("PRV-03", "the declared config is the committed one", "E2", warns=True)
+def config_is_committed(bundle: Bundle) -> Findings:
+    _git(bundle)
+    name = bundle.manifest.config.source
+    committed = _blobs(bundle).get(name)
+    found = provenance.blob_id(bundle.bytes("config/declared.yaml"))
+    if committed != found:
+        yield Finding("config/declared.yaml", "git blob", f"{committed or 'a file of the commit'} ({name})", found)
+
+
+@family.check("PRV-04", "the effective config is the declared one plus the overrides named", "E2")
+def effective_config(bundle: Bundle) -> Findings:
+    overrides = {item.key: item.effective for item in bundle.manifest.config.overrides}
+    try:
+        spec, changed = resolve(bundle.document("config/declared.json"), overrides)
+    except SpecError as error:
+        yield Finding("config/declared.json", "", "a config that can run", str(error))
+        return
+    recomputed, effective = spec.as_dict(), bundle.document("config/effective.json")
+    for key in sorted({*recomputed, *effective}):
+        yield from differs("config/effective.json", key, recomputed.get(key), effective.get(key))
+    declared = {item.key: item.declared for item in changed}
+    for item in bundle.manifest.config.overrides:
+        yield from differs(
+            reading.MANIFEST, f"$.config.overrides ({item.key}).declared", declared.get(item.key), item.declared
+        )
+
+
+@family.check("PRV-05", "the manifest states the config that ran", "E2")
+def manifest_is_config(bundle: Bundle) -> Findings:
+    training, spec = bundle.manifest.training, bundle.document("config/effective.json")
+    stated = {
+        "training.steps": training.steps_planned,
+        "training.batch_size": training.global_batch_size,
+        "training.gradient_accumulation": training.gradient_accumulation,
+        "training.sequence_length": training.sequence_length,
+        "training.seed": training.seed,
+        "training.compute_dtype": training.compute_dtype,
+        "optimizer.name": training.optimizer,
+        "optimizer.learning_rate": training.learning_rate_peak,
+        "optimizer.schedule": training.schedule,
+        "optimizer.warmup_steps": training.warmup_steps,
+        "optimizer.weight_decay": training.weight_decay,
+        "optimizer.gradient_clip": training.gradient_clip,
+        "data.loss_on": training.loss_on,
+        "tokenizer.kind": bundle.manifest.tokenizer.kind,
+        "plan.layout": bundle.manifest.mesh.layout,
+    }
+    for key, value in stated.items():
+        section, _, name = key.partition(".")
+        yield from differs(reading.MANIFEST, key, spec[section][name], value)
+    asked = spec["device"]
+    if asked != "auto":
+        yield from differs(reading.MANIFEST, "$.hardware.platform", asked, bundle.manifest.hardware.platform)
+
+
+@family.check("PRV-07", "the data are those that were trained on", "E2")
+def data_identity(bundle: Bundle) -> Findings:
+    data, told = bundle.manifest.data, bundle.event(events.Data)
+    for name, file, event_file, rows in (
+        ("data/train.jsonl", data.train, told.train, data.train_rows),
+        ("eval/eval_set.jsonl", data.eval, told.eval, data.eval_rows),
+        ("data/first_batch.jsonl", data.first_batch, told.first_batch, None),
+    ):
+        yield from differs(name, "sha256", event_file.sha256, file.sha256)
+        lines = bundle.lines(name)
+        if rows is not None:
+            yield from differs(name, "rows", rows, len(lines))
+            counts = Counter(line.get("id") for line in lines)
+            if len(counts) != len(lines):
+                yield Finding(name, "id", "each id once", f"{counts.most_common(1)[0][0]!r} more than once")
+    yield from differs(reading.MANIFEST, "$.tokenizer.sha256", told.tokenizer_sha256, bundle.manifest.tokenizer.sha256)
+
+
+@family.check("PRV-08", "no held-out prompt was trained on", "E2")
+def no_overlap(bundle: Bundle) -> Findings:
+    trained = {scoring.normalized(line["prompt"]) for line in bundle.lines("data/train.jsonl")}
+    overlap = [
+        line["id"] for line in bundle.lines("eval/eval_set.jsonl") if scoring.normalized(line["prompt"]) in trained
+    ]
+    yield from differs(
+        reading.MANIFEST, "$.data.eval_overlap_rows", len(overlap), bundle.manifest.data.eval_overlap_rows
+    )
+    if overlap:
+        yield Finding(
+            "eval/eval_set.jsonl",
+            f"item {overlap[0]}",
+            "prompts that are not in data/train.jsonl",
+            f"{len(overlap)} that are",
+        )
+
+
+@family.check("PRV-11", "the software versions agree everywhere", "E2")
+def environment(bundle: Bundle) -> Findings:
+    installed = dict(
+        line.split("==", 1) for line in bundle.text("environment/packages.txt").splitlines() if "==" in line
+    )
+    told = bundle.event(events.RunStart).versions
+    stated = bundle.manifest.software
+    yield from differs(reading.MANIFEST, "$.software.versions", told, stated.versions)
+    yield from differs(reading.MANIFEST, "$.software.python", told.get("python"), stated.python)
+    for name in ("jax", "jaxlib", "flax", "optax", "numpy"):
+        if name in told:
+            yield from differs("environment/packages.txt", name, told[name], installed.get(name))
+
+
+@family.check("PRV-12", "the answers are trained on", "E2")
+def targets_are_trained_on(bundle: Bundle) -> Findings:
+    answers = {line["id"]: line["answer"] for line in bundle.lines("data/train.jsonl")}
+    for number, row in enumerate(bundle.lines("data/first_batch.jsonl"), 1):
+        trained = row["trained_on"]
+        answer = answers.get(row["id"])
+        if answer is None:
+            yield Finding("data/first_batch.jsonl", f"line {number}: id", "a row of data/train.jsonl", str(row["id"]))
+        elif not trained or not (trained.startswith(answer) or answer.startswith(trained) or answer in trained):
+            yield Finding("data/first_batch.jsonl", f"line {number}: trained_on", repr(answer), repr(trained))
+    previous = 0
+    for step in bundle.rows:
+        if step.supervised_tokens <= previous:
+            yield Finding(
+                reading.METRICS,
+                f"step {step.step}: supervised_tokens",
+                f"more than {previous}",
+                str(step.supervised_tokens),
+            )
+        previous = step.supervised_tokens
+
+
+@family.check("PRV-15", "the declared config's JSON is its YAML", "E3")
+def declared_document(bundle: Bundle) -> Findings:
+    try:
+        document = config_file.loads(bundle.text("config/declared.yaml"), "config/declared.yaml")
+    except ImportError:
+        raise NotRun("PyYAML is not installed: pip install pyyaml") from None
+    except SpecError as error:
+        yield Finding("config/declared.yaml", "", "a config", str(error))
+        return
+    found = canonical.digest(bundle.document("config/declared.json"))
+    yield from differs("config/declared.json", "canonical sha256", canonical.digest(document), found)

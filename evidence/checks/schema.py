@@ -1,0 +1,105 @@
+"""SCH: the documents follow their schema, hold no placeholder, and tell of one run."""
+
+from __future__ import annotations
+
+import math
+
+from evidence import canonical, events, reading, typed
+from evidence.checks.check import Family, Findings, NotRun, differs, texts
+from evidence.manifest import EvalSummary, Performed, RunManifest
+from evidence.reading import Bundle
+from evidence.verdict import Finding
+
+family = Family("schema")
+
+
+@family.check("SCH-01", "the manifest follows its schema: no null, no extra, the right branch", "E0")
+def manifest(bundle: Bundle) -> Findings:
+    yield from _follows(bundle, RunManifest, reading.MANIFEST)
+
+
+@family.check("SCH-02", "the evaluation summary follows its schema", "E0")
+def summary(bundle: Bundle) -> Findings:
+    yield from _follows(bundle, EvalSummary, reading.SUMMARY)
+
+
+@family.check("SCH-03", "no placeholder stands where a value should", "E0")
+def placeholders(bundle: Bundle) -> Findings:
+    for name in (reading.MANIFEST, reading.SUMMARY, "environment/env.json"):
+        for where, text in texts(bundle.document(name), "$"):
+            if found := typed.PLACEHOLDER.search(text):
+                yield Finding(name, where, "a value", found.group())
+    for number, line in enumerate(bundle.text(reading.README).splitlines(), 1):
+        if (found := typed.PLACEHOLDER.search(line)) and not line.startswith("| "):
+            yield Finding(reading.README, f"line {number}", "a value", found.group())
+
+
+@family.check("SCH-04", "all files tell of one run", "E2")
+def one_identity(bundle: Bundle) -> Findings:
+    manifest, summary = bundle.manifest, bundle.summary
+    start: events.RunStart = bundle.event(events.RunStart)
+    yield from differs(reading.SUMMARY, "$.run_id", manifest.run.run_id, summary.run_id)
+    yield from differs(reading.SUMMARY, "$.run_name", manifest.run.name, summary.run_name)
+    yield from differs(
+        reading.SUMMARY, "$.evaluated_on.host_sha256", manifest.location.host_sha256, summary.evaluated_on.host_sha256
+    )
+    yield from differs(
+        reading.SUMMARY, "$.evaluated_on.device_kind", manifest.hardware.device_kind, summary.evaluated_on.device_kind
+    )
+    yield from differs(reading.EVENTS, "run_start.run_id", manifest.run.run_id, start.run_id)
+    yield from differs(reading.EVENTS, "run_start.nonce", manifest.run.nonce, start.nonce)
+    yield from differs(reading.EVENTS, "run_start.spec_sha256", manifest.config.effective_sha256, start.spec_sha256)
+    effective = canonical.digest(bundle.document("config/effective.json"))
+    yield from differs("config/effective.json", "canonical sha256", manifest.config.effective_sha256, effective)
+
+
+@family.check("SCH-05", "numbers are in their domain", "E2")
+def domain(bundle: Bundle) -> Findings:
+    for row in bundle.rows:
+        for name in ("loss", "grad_norm", "param_norm", "learning_rate", "step_seconds", "epoch"):
+            value = getattr(row, name)
+            if not math.isfinite(value) or value < 0:
+                yield Finding(reading.METRICS, f"step {row.step}: {name}", "a finite number of at least 0", str(value))
+    training = bundle.manifest.training
+    if training.steps_completed > training.steps_planned:
+        yield Finding(
+            reading.MANIFEST,
+            "$.training.steps_completed",
+            f"at most {training.steps_planned}",
+            str(training.steps_completed),
+        )
+    if training.supervised_tokens > training.tokens:
+        yield Finding(
+            reading.MANIFEST,
+            "$.training.supervised_tokens",
+            f"at most {training.tokens}",
+            str(training.supervised_tokens),
+        )
+    evaluation = bundle.summary.evaluation
+    if isinstance(evaluation, Performed) and evaluation.correct > evaluation.items:
+        yield Finding(reading.SUMMARY, "$.evaluation.correct", f"at most {evaluation.items}", str(evaluation.correct))
+
+
+@family.check("SCH-06", "the log has one header and one end", "E2")
+def header_once(bundle: Bundle) -> Findings:
+    kinds = [event.kind for event in bundle.all_events]
+    for cls in (
+        events.RunStart,
+        events.Devices,
+        events.Data,
+        events.Model,
+        events.Program,
+        events.Source,
+        events.Finished,
+    ):
+        yield from differs(reading.EVENTS, f"{cls.kind} events", 1, kinds.count(cls.kind))
+
+
+def _follows(bundle: Bundle, cls: type, name: str) -> Findings:
+    if name not in bundle.files:
+        raise NotRun(f"{name} is missing (STR-01)")
+    try:
+        typed.read(cls, bundle.document(name))
+    except typed.WrongDocument as error:
+        for problem in error.problems:
+            yield Finding(name, problem.where, problem.expected, problem.found)

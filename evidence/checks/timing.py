@@ -1,0 +1,85 @@
+"""TIM: one consistent history, on clocks that were not typed by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from evidence import events, reading
+from evidence.checks.check import Family, Findings, close, differs
+from evidence.events import instant
+from evidence.manifest import Performed
+from evidence.reading import Bundle
+from evidence.verdict import Finding
+
+family = Family("timing")
+
+
+@family.check("TIM-01", "everything happened in an order that is possible", "E2")
+def history(bundle: Bundle) -> Findings:
+    run, rows = bundle.manifest.run, bundle.rows
+    moments = [
+        ("the run was asked for", run.created_at),
+        ("the recorder started", run.started_at),
+        ("run_start", bundle.event(events.RunStart).time),
+        ("the first row", rows[0].time),
+        ("the last row", rows[-1].time),
+        ("finished", bundle.event(events.Finished).time),
+        ("the process ended", run.finished_at),
+        ("the bundle was sealed", run.sealed_at),
+        ("now", events.stamp(datetime.now(UTC))),
+    ]
+    for (before, earlier), (after, later) in pairwise(moments):
+        if instant(earlier) > instant(later):
+            yield Finding(reading.MANIFEST, f"{before} → {after}", f"not before {earlier}", later)
+    for first, second in pairwise(rows):
+        if instant(first.time) > instant(second.time) or first.monotonic_ns >= second.monotonic_ns:
+            yield Finding(reading.METRICS, f"step {second.step}: time", f"after {first.time}", second.time)
+            return
+    evaluation = bundle.summary.evaluation
+    if isinstance(evaluation, Performed) and not run.started_at <= evaluation.evaluated_at <= run.finished_at:
+        yield Finding(reading.SUMMARY, "$.evaluation.evaluated_at", "within the run", evaluation.evaluated_at)
+
+
+@family.check("TIM-02", "the wall clock and the monotonic clock agree", "E2")
+def clocks(bundle: Bundle) -> Findings:
+    first = bundle.rows[0]
+    for row in bundle.rows[1:]:
+        wall = (instant(row.time) - instant(first.time)).total_seconds()
+        monotonic = (row.monotonic_ns - first.monotonic_ns) / 1e9
+        if abs(wall - monotonic) > 0.05 + 1e-4 * monotonic:
+            yield Finding(reading.METRICS, f"step {row.step}: time", f"{monotonic:.3f} s after step 1", f"{wall:.3f} s")
+            return
+
+
+@family.check("TIM-03", "the speed is that of the rows", "E2")
+def throughput(bundle: Bundle) -> Findings:
+    rows, timing = bundle.rows, bundle.manifest.timing
+    for before, row in pairwise(rows):
+        seconds = (row.monotonic_ns - before.monotonic_ns) / 1e9
+        if abs(seconds - row.step_seconds) > 1e-6:
+            yield Finding(
+                reading.METRICS, f"step {row.step}: step_seconds", f"{seconds:.6f}", f"{row.step_seconds:.6f}"
+            )
+            return
+    elapsed = sum(row.step_seconds for row in rows)
+    if not close(elapsed, timing.train_seconds, 0.01):
+        yield Finding(reading.MANIFEST, "$.timing.train_seconds", f"{elapsed:.3f}", f"{timing.train_seconds:.3f}")
+    if not close(rows[-1].tokens / elapsed, timing.tokens_per_second, 0.01):
+        yield Finding(
+            reading.MANIFEST,
+            "$.timing.tokens_per_second",
+            f"{rows[-1].tokens / elapsed:.1f}",
+            f"{timing.tokens_per_second:.1f}",
+        )
+    program: events.Program = bundle.event(events.Program)
+    yield from differs(reading.MANIFEST, "$.timing.compile_seconds", program.compile_seconds, timing.compile_seconds)
+
+
+@family.check("TIM-05", "compiling took time, as it does", "E2", warns=True)
+def compile_visible(bundle: Bundle) -> Findings:
+    timing = bundle.manifest.timing
+    if timing.compile_seconds < timing.median_step_seconds / 10:
+        yield Finding(
+            reading.MANIFEST, "$.timing.compile_seconds", "more than a tenth of a step", f"{timing.compile_seconds:.4f}"
+        )

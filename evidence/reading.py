@@ -1,0 +1,155 @@
+"""A bundle as it lies on disk, read lazily and without trust: nothing is executed, no link is followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from evidence import canonical, events, typed
+from evidence.manifest import EvalSummary, File, RunManifest
+
+MANIFEST, SUMMARY, LOG = "run_manifest.json", "eval_summary.json", "kaggle_output_log.txt"
+METRICS, EVENTS, SAMPLES, README, SUMS = (
+    "metrics.jsonl",
+    "events.jsonl",
+    "samples.jsonl",
+    "README.md",
+    "MANIFEST.sha256",
+)
+REQUIRED_FILES = (README, MANIFEST, SUMMARY, LOG, METRICS, EVENTS, SUMS)
+REQUIRED_FOLDERS = ("config", "source", "environment", "data", "eval", "checkpoints")
+OPTIONAL = (SAMPLES, "tokenizer")
+
+
+class Unreadable(ValueError):
+    """A check cannot run because a file it needs is missing or broken; another check has the finding."""
+
+
+class Bundle:
+    """Everything a check may ask of the folder at ``path``. Properties raise Unreadable."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def entries(self) -> dict[str, os.stat_result]:
+        """Every file, link and folder below the bundle by relative POSIX path; links are not followed."""
+        return dict(_walk(self.path, ""))
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Regular files by relative POSIX path, sorted."""
+        return sorted(name for name, facts in self.entries.items() if stat.S_ISREG(facts.st_mode))
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {}
+
+    def sha256(self, name: str) -> str:
+        """Digest of a regular file of the bundle. Raises Unreadable."""
+        if name not in self._digests:
+            self._digests[name] = canonical.sha256(self.bytes(name))
+        return self._digests[name]
+
+    def bytes(self, name: str) -> bytes:
+        if not typed.is_inner(name) or name not in self.entries or not stat.S_ISREG(self.entries[name].st_mode):
+            raise Unreadable(f"{name} is not a file of this bundle")
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise Unreadable(f"{name}: {error.strerror}") from None
+
+    def text(self, name: str) -> str:
+        try:
+            return self.bytes(name).decode("utf-8")
+        except UnicodeDecodeError:
+            raise Unreadable(f"{name} is not UTF-8 text") from None
+
+    def document(self, name: str) -> Any:
+        try:
+            return canonical.decode(self.bytes(name))
+        except canonical.JsonError as error:
+            raise Unreadable(f"{name}: {error}") from None
+
+    def lines(self, name: str) -> list[Any]:
+        """The documents of a JSON Lines file."""
+        try:
+            return [canonical.decode(line) for line in self.text(name).split("\n") if line]
+        except canonical.JsonError as error:
+            raise Unreadable(f"{name}: {error}") from None
+
+    @cached_property
+    def manifest(self) -> RunManifest:
+        return self._typed(RunManifest, MANIFEST)  # type: ignore[no-any-return]
+
+    @cached_property
+    def summary(self) -> EvalSummary:
+        return self._typed(EvalSummary, SUMMARY)  # type: ignore[no-any-return]
+
+    @cached_property
+    def rows(self) -> list[events.Step]:
+        """The metrics rows."""
+        found = self._events(METRICS)
+        if not found or not all(isinstance(row, events.Step) for row in found):
+            raise Unreadable(f"{METRICS} holds no rows, or lines that are no rows")
+        return found  # type: ignore[return-value]
+
+    @cached_property
+    def all_events(self) -> list[events.Event]:
+        """Every line of the event log that is neither a row nor a sample."""
+        return self._events(EVENTS)
+
+    @cached_property
+    def log_lines(self) -> list[str]:
+        return self.text(LOG).split("\n")[:-1]
+
+    def event(self, cls: type[events.Event]) -> Any:
+        """The one event of this kind (the last, where a run may have several)."""
+        found = [event for event in self.all_events if isinstance(event, cls)]
+        if not found:
+            raise Unreadable(f"{EVENTS} has no {cls.kind} event")
+        return found[-1]
+
+    def references(self) -> Iterator[tuple[str, File]]:
+        """Every file that the two documents point at, and where they do."""
+        for name, document in ((MANIFEST, self.manifest), (SUMMARY, self.summary)):
+            for where, file in _files_in(document, "$"):
+                yield f"{name}: {where}", file
+
+    def _typed(self, cls: type, name: str) -> Any:
+        try:
+            return typed.read(cls, self.document(name))
+        except typed.WrongDocument:
+            raise Unreadable(f"{name} does not follow its schema") from None
+
+    def _events(self, name: str) -> list[events.Event]:
+        try:
+            return [events.decode(line) for line in self.text(name).split("\n") if line]
+        except events.EventError as error:
+            raise Unreadable(f"{name}: {error}") from None
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            facts = entry.stat(follow_symlinks=False)
+            yield name, facts
+            if stat.S_ISDIR(facts.st_mode):
+                yield from _walk(Path(entry.path), f"{name}/")
+
+
+def _files_in(value: Any, where: str) -> Iterator[tuple[str, File]]:
+    if isinstance(value, File):
+        yield where, value
+    elif is_dataclass(value):
+        for item in fields(value):
+            yield from _files_in(getattr(value, item.name), f"{where}.{item.name}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _files_in(item, f"{where}[{index}]")

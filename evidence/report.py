@@ -1,0 +1,326 @@
+"""A bundle told to a person: the verdict sentence, the claims with their proof, and the generated README.
+
+Everything here is computed from the bundle's own files, so the README can be regenerated and compared byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evidence import reading
+from evidence.manifest import Completed, Failed, GitSource, Performed, RunManifest
+from evidence.reading import Bundle, Unreadable
+from evidence.verdict import FAIL, LEVEL_MEANING, NOT_RUN, Claim, Proof, Report, Verdict
+
+LIMITS = (
+    "An honest run relabelled in every file on the same kind of hardware cannot be told apart without a witness.",
+    "No segment was re-executed and nobody countersigned: whoever controls the trainer could have made these rows up.",
+    "Whether the experiment is good science is not checked.",
+)
+
+_CLAIMS = (
+    (
+        "hardware",
+        "Hardware",
+        "device lines of the log against the manifest",
+        reading.MANIFEST,
+        ("MET-10", "HW-01", "HW-02", "HW-03", "HW-04", "PHY-01", "PHY-03"),
+    ),
+    (
+        "model",
+        "Model",
+        "parameters counted from the config's shapes and from the checkpoint's leaves",
+        reading.MANIFEST,
+        ("CKP-01", "CKP-02", "CKP-03", "CKP-04", "CKP-07", "PHY-04"),
+    ),
+    (
+        "data",
+        "Data",
+        "digests and rows recounted, prompts compared, first batch read back",
+        "data/train.jsonl",
+        ("PRV-07", "PRV-08", "PRV-12"),
+    ),
+    (
+        "steps",
+        "Steps",
+        "rows counted, hash chain recomputed from its genesis, schedule and counters recomputed",
+        reading.METRICS,
+        ("MET-01", "MET-02", "MET-06", "MET-07", "TIM-01", "TIM-02", "TIM-03"),
+    ),
+    (
+        "loss",
+        "Loss",
+        "recomputed from the rows, and the rows found again in the log",
+        reading.METRICS,
+        ("MET-03", "MET-04", "MET-05"),
+    ),
+    (
+        "evaluation",
+        "Held-out result",
+        "every prediction scored again",
+        "eval/predictions.jsonl",
+        ("EVL-01", "EVL-02", "EVL-03", "EVL-05"),
+    ),
+    (
+        "source",
+        "Source",
+        "file → blob → tree → commit ids recomputed",
+        "source/commit.json",
+        ("PRV-01", "PRV-02", "PRV-03"),
+    ),
+    (
+        "config",
+        "Config",
+        "declared config plus named overrides resolved again",
+        "config/effective.json",
+        ("PRV-04", "PRV-05"),
+    ),
+    ("outcome", "Outcome", "the log read from run_start to finished", reading.LOG, ("MET-09", "MET-11", "SCH-06")),
+)
+
+
+def report(path_or_bundle: object, verdict: Verdict) -> Report:
+    """The bundle as a reviewer wants it told. Raises Unreadable where its documents cannot be read."""
+    bundle = path_or_bundle if isinstance(path_or_bundle, Bundle) else Bundle(path_or_bundle)  # type: ignore[arg-type]
+    return Report(
+        name=bundle.manifest.run.name,
+        sentence=f"{sentence(bundle)} {_verdict_words(verdict)}",
+        claims=tuple(_claims(bundle, verdict)),
+        limits=LIMITS,
+    )
+
+
+def sentence(bundle: Bundle) -> str:
+    """What was run, where, and with what result, in one sentence; what it is not, in a second one."""
+    manifest, result = bundle.manifest, bundle.summary.training_result
+    steps = f"{manifest.training.steps_completed:,} of {manifest.training.steps_planned:,} steps"
+    if isinstance(manifest.run.outcome, Completed):
+        steps = f"{manifest.training.steps_completed:,} steps"
+    said = (
+        f"Gemma-architecture model of {_size(manifest.model.parameters)} parameters, {steps} on {hardware(manifest)}; "
+        f"loss {result.first_loss.value:.3g} → {result.final_loss.value:.3g}{_score(bundle)}."
+    )
+    if not isinstance(manifest.run.outcome, Completed):
+        said += f" The run {manifest.run.outcome.kind}."
+    if manifest.hardware.platform != "tpu":
+        said += f" A {manifest.hardware.platform.upper()} run, not a TPU run."
+    return said
+
+
+def hardware(manifest: RunManifest) -> str:
+    used, kind = manifest.mesh.devices_used, manifest.hardware.device_kind
+    if manifest.hardware.platform == "cpu":
+        cpus = manifest.location.logical_cpus
+        plural = "s" if used > 1 else ""
+        return f"{used} CPU device{plural} ({manifest.location.cpu_model}, {cpus} logical CPUs)"
+    return f"{used} × {kind}"
+
+
+def readme(bundle: Bundle) -> str:
+    """README.md of the bundle, from its JSON documents and rows."""
+    manifest, training = bundle.manifest, bundle.manifest.training
+    run, outcome = manifest.run, bundle.manifest.run.outcome
+    ended = outcome.kind if isinstance(outcome, Completed) else f"{outcome.kind}: {_reason(outcome)}"
+    facts = [
+        ("Run", f"{run.name} (`{run.run_id}`)"),
+        ("Outcome", ended),
+        ("Time", f"{run.started_at} to {run.finished_at}"),
+        ("Hardware", hardware(manifest)),
+        (
+            "Model",
+            _model(manifest),
+        ),
+        (
+            "Data",
+            _data(manifest),
+        ),
+        (
+            "Training",
+            f"{training.steps_completed:,} of {training.steps_planned:,} steps, batch {training.global_batch_size} × "
+            f"{training.sequence_length} tokens, {training.optimizer}, peak learning rate "
+            f"{training.learning_rate_peak:g}, {training.compute_dtype}, seed {training.seed}, "
+            f"loss on {_loss_on(training.loss_on)}",
+        ),
+        (
+            "Speed",
+            f"{manifest.timing.median_step_seconds * 1000:.1f} ms per step (median), "
+            f"{manifest.timing.tokens_per_second:,.0f} tokens per second",
+        ),
+        ("Source", _source(manifest)),
+    ]
+    result = bundle.summary.training_result
+    numbers = [
+        ("Loss of the first step", f"{result.first_loss.value:.6f}"),
+        ("Loss of the last step", f"{result.final_loss.value:.6f}"),
+        ("Mean loss", f"{result.mean_loss.value:.6f}"),
+        ("Lowest loss", f"{result.lowest_loss.value:.6f} (step {result.lowest_loss.step})"),
+        *_evaluation_rows(bundle),
+    ]
+    overrides = [
+        f"- `{item.key}`: {_plain(item.declared)} → {_plain(item.effective)}" for item in manifest.config.overrides
+    ]
+    sections = [
+        f"# {run.name}",
+        sentence(bundle),
+        "Written by the run it describes; every number below is recomputed by the verifier.",
+        "## What ran",
+        _table(facts),
+        "## Result",
+        _table(numbers),
+        "## Loss",
+        "```text",
+        *loss_chart([row.loss for row in bundle.rows]),
+        "```",
+        *(["## Overrides", "Asked for instead of the declared config's values:", *overrides] if overrides else []),
+        "## How to verify",
+        "With Python 3.11 or newer and a checkout of this repository, nothing else:",
+        f"```sh\npython -m evidence verify submission_runs/{run.name}\n```",
+        "Without any of our code, from inside this folder:",
+        "```sh\nsha256sum -c MANIFEST.sha256\n```",
+        f"The log of the process is `{reading.LOG}` (that name is fixed, wherever a run took place; this one is the "
+        f"output of a process on a local machine). Each row of `{reading.METRICS}` stands in it, too, behind `:::EVID`.",
+    ]
+    return _joined(sections)
+
+
+def loss_chart(losses: list[float], width: int = 72, height: int = 12) -> list[str]:
+    """The loss over the steps as text: each column spans the least and the greatest loss of its steps."""
+    columns = min(width, len(losses))
+    spans = []
+    for column in range(columns):
+        part = losses[column * len(losses) // columns : (column + 1) * len(losses) // columns]
+        spans.append((min(part), max(part)))
+    low, high = min(losses), max(losses)
+    scale = (height - 1) / (high - low) if high > low else 0.0
+    lines = []
+    for line in range(height - 1, -1, -1):
+        marks = "".join("█" if round((a - low) * scale) <= line <= round((b - low) * scale) else " " for a, b in spans)
+        label = f"{low + line / (height - 1) * (high - low):8.3f}" if line in (0, height - 1) else " " * 8
+        lines.append(f"{label} ┤{marks}".rstrip())
+    lines.append(f"{'step':>8} └{'1':<{max(1, columns - len(str(len(losses))))}}{len(losses)}")
+    return lines
+
+
+def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
+    results = {result.id: result for result in verdict.results}
+    for claim, title, recomputed, file, checks in _CLAIMS:
+        bad = [results[check] for check in checks if results[check].result == FAIL]
+        open_ = [results[check] for check in checks if results[check].result == NOT_RUN]
+        because = f"{open_[0].id}: {open_[0].reason}" if open_ else ""
+        word = "fails" if bad else "unproven" if open_ else "holds"
+        try:
+            said = _said(claim, bundle)
+        except Unreadable as error:
+            said, word, because = "cannot be read", "fails" if bad else "unproven", str(error)
+        yield Claim(claim, title, said, word, (Proof(file, checks),), recomputed, "" if word == "holds" else because)
+
+
+def _said(claim: str, bundle: Bundle) -> str:
+    manifest, result = bundle.manifest, bundle.summary.training_result
+    training = manifest.training
+    evaluation = bundle.summary.evaluation
+    if claim == "evaluation" and not isinstance(evaluation, Performed):
+        return f"not evaluated: {evaluation.because}"
+    return {
+        "hardware": hardware(manifest),
+        "model": _model(manifest),
+        "data": _data(manifest),
+        "steps": f"{training.steps_completed:,} of {training.steps_planned:,} steps, {training.tokens:,} tokens",
+        "loss": f"{result.first_loss.value:.4f} at step 1, "
+        f"{result.final_loss.value:.4f} at step {result.final_loss.step:,}",
+        "evaluation": f"{_score(bundle).removeprefix(', ')}",
+        "source": _source(manifest),
+        "config": f"{manifest.config.source}, {len(manifest.config.overrides)} overrides",
+        "outcome": manifest.run.outcome.kind,
+    }[claim]
+
+
+def _verdict_words(verdict: Verdict) -> str:
+    if not verdict.valid:
+        count = len(verdict.failures)
+        return f"Not to be trusted: {count} check{'s' if count > 1 else ''} failed."
+    meaning = LEVEL_MEANING[verdict.level]
+    return f"{meaning[0].upper()}{meaning[1:]} ({verdict.level})." if verdict.level else "Not verified."
+
+
+def _score(bundle: Bundle) -> str:
+    evaluation = bundle.summary.evaluation
+    if not isinstance(evaluation, Performed):
+        return ""
+    share = 100 * evaluation.correct / evaluation.items
+    return f", {share:.1f} % exact match on {evaluation.items:,} held-out items ({evaluation.correct:,} correct)"
+
+
+def _evaluation_rows(bundle: Bundle) -> list[tuple[str, str]]:
+    evaluation = bundle.summary.evaluation
+    if not isinstance(evaluation, Performed):
+        return [("Held-out result", f"not evaluated: {evaluation.because}")]
+    low, high = evaluation.metrics[0].ci95
+    return [
+        (
+            "Held-out exact match",
+            f"{evaluation.correct:,} of {evaluation.items:,} ({100 * evaluation.metrics[0].value:.1f} %; "
+            f"95 % interval {100 * low:.1f} to {100 * high:.1f} %)",
+        ),
+        ("Held-out loss", f"{evaluation.loss:.6f}"),
+    ]
+
+
+def _source(manifest: RunManifest) -> str:
+    source = manifest.source
+    if not isinstance(source, GitSource):
+        return f"{len(source.files)} files, no commit: {source.because}"
+    state = "the code that ran is that commit's" if source.clean else "the code that ran differs from that commit"
+    return f"commit `{source.commit}`; {state}"
+
+
+def _model(manifest: RunManifest) -> str:
+    return f"Gemma architecture, {manifest.model.parameters:,} parameters, initial weights: {manifest.model.weights}"
+
+
+def _data(manifest: RunManifest) -> str:
+    data = manifest.data
+    return (
+        f"{data.source}: {data.train_rows:,} training rows, {data.eval_rows:,} held out, "
+        f"{data.eval_overlap_rows} of those also trained on"
+    )
+
+
+def _reason(outcome: object) -> str:
+    if isinstance(outcome, Failed):
+        return f"{outcome.error_type} while {outcome.stage}: {outcome.error_message}"
+    return str(getattr(outcome, "because", ""))
+
+
+def _size(parameters: int) -> str:
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if parameters >= unit:
+            return f"{parameters / unit:.3g} {name}"
+    return str(parameters)
+
+
+def _loss_on(loss_on: str) -> str:
+    return "the answers only" if loss_on == "answer" else "all tokens"
+
+
+def _plain(value: object) -> str:
+    """A value for a reader; a path by its last name, since its folders are one machine's."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text.rpartition('/')[2]}`" if text else "(not set)"
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    cells = [f"| {name} | {' '.join(value.replace('|', '/').split())} |" for name, value in rows]
+    return "\n".join(["| | |", "|---|---|", *cells])
+
+
+def _joined(sections: list[str]) -> str:
+    text, inside = "", False
+    for section in sections:
+        text += section + ("\n" if inside or section == "```text" else "\n\n")
+        if section == "```text":
+            inside = True
+        elif section == "```":
+            inside = False
+            text += "\n"
+    return text.rstrip("\n") + "\n"

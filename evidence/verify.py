@@ -1,0 +1,57 @@
+"""Verify a bundle: run every check, and say the highest level that holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evidence.checks import CHECKS
+from evidence.reading import Bundle
+from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, CheckResult, Finding, Verdict
+
+HIGHEST = "E2"
+"""The highest level that this version has all checks for."""
+
+
+class NotABundle(ValueError):
+    """There is no folder to verify."""
+
+
+def verify(path: Path, name: str = "") -> Verdict:
+    """The verdict over the bundle folder ``path``. Raises NotABundle.
+
+    ``name`` is what the bundle is to be called when that is not its folder's name (while it is being sealed).
+    """
+    if not path.is_dir():
+        raise NotABundle(f"{path}: there is no folder of this name")
+    bundle = Bundle(path)
+    results = [check.run(bundle) for check in CHECKS]
+    results = [_with_name(result, bundle, name or path.resolve().name) for result in results]
+    return _verdict(tuple(results))
+
+
+def _with_name(result: CheckResult, bundle: Bundle, name: str) -> CheckResult:
+    """SCH-04 also wants the folder to be called what the manifest says: only here is the folder's name known."""
+    if result.id != "SCH-04" or result.result == NOT_RUN or bundle.manifest.run.name == name:
+        return result
+    finding = Finding("run_manifest.json", "$.run.name", f"the folder's name, {name}", bundle.manifest.run.name)
+    return CheckResult(result.id, result.family, result.proves, result.level, FAIL, "", (*result.findings, finding))
+
+
+def _verdict(results: tuple[CheckResult, ...]) -> Verdict:
+    reached, gaps = "", []
+    for level in LEVELS:
+        if level > HIGHEST:
+            gaps.append(f"{level} ({LEVEL_MEANING[level]}) needs checks that this version does not have.")
+            break
+        blocking = [item for item in results if item.level == level and item.result in (FAIL, NOT_RUN)]
+        if blocking:
+            gaps = [f"{level} ({LEVEL_MEANING[level]}) is not reached: {item.id} {_why(item)}" for item in blocking]
+            break
+        reached = level
+    return Verdict(reached, all(item.result != FAIL for item in results), results, tuple(gaps))
+
+
+def _why(result: CheckResult) -> str:
+    if result.result == FAIL:
+        return f"failed: {result.findings[0]}"
+    return f"could not be run: {result.reason}"
