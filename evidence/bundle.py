@@ -84,7 +84,7 @@ class _Sealing:
         self.run, self.folder, self.name = run, folder, name
         self.ask = rundir.read_ask(run)
         self.launch = rundir.read_document(run / rundir.LAUNCH)
-        lines, _ = rundir.whole_lines(run / rundir.EVENTS, 0, 1 << 40)
+        lines, _ = rundir.whole_lines(run / rundir.EVENTS, 0, limit_bytes=-1)
         try:
             self.events = [(line.decode(), events.decode(line)) for line in lines]
         except (events.EventError, UnicodeDecodeError) as error:

@@ -178,7 +178,7 @@ def readme(bundle: Bundle) -> str:
         "Without any of our code, from inside this folder:",
         "```sh\nsha256sum -c MANIFEST.sha256\n```",
         f"The log of the process is `{reading.LOG}` (that name is fixed, wherever a run took place; this one is the "
-        f"output of a process on a local machine). Each row of `{reading.METRICS}` stands in it, too, behind `:::EVID`.",
+        f"output of a process on a local machine). Each row of `{reading.METRICS}` stands in it behind `:::EVID`.",
     ]
     return _joined(sections)
 

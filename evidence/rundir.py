@@ -140,7 +140,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def whole_lines(path: Path, offset: int, limit_bytes: int = 1 << 22) -> tuple[list[bytes], int]:
-    """The whole lines from byte ``offset`` on (at most about ``limit_bytes``), and the offset behind them.
+    """The whole lines from byte ``offset`` on (about ``limit_bytes`` of them; -1: all), and the offset behind them.
 
     A last line without its newline is still being written and is left for the next read.
     """

@@ -155,7 +155,7 @@ def _read(kind: Any, value: Any, where: str, problems: list[Wrong]) -> Any:
             problems.append(Wrong(where, "an object", show(value)))
             return value
         return {key: _read(get_args(kind)[1], item, f"{where}.{key}", problems) for key, item in value.items()}
-    if is_dataclass(kind):
+    if _is_record(kind):
         return _read_object(kind, value, where, problems)
     return _read_plain(kind, value, where, problems)
 

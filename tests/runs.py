@@ -1,0 +1,43 @@
+"""Runs for tests: a small config, a run folder, a recorded run of the stand-in trainer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from evidence import rundir
+from evidence.spec import resolve
+
+ROOT = Path(__file__).resolve().parent.parent
+STAND_IN = [sys.executable, "-m", "tests.stand_in"]
+
+CONFIG: dict[str, Any] = {
+    "name": "tiny",
+    "model": {
+        "vocab_size": 259, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+    },
+    "data": {"train_path": "training/data/reasoning_train.jsonl"},
+    "training": {"steps": 30, "batch_size": 8, "sequence_length": 32},
+    "optimizer": {"learning_rate": 0.001, "warmup_steps": 3},
+}  # fmt: skip
+
+
+def config_text(config: dict[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(config, sort_keys=False))
+
+
+def new_run(root: Path, overrides: dict[str, Any] | None = None, **options: Any) -> Path:
+    """A queued run folder of CONFIG."""
+    spec, changed = resolve(CONFIG, overrides or {})
+    return rundir.create(root, spec, config="tiny.yaml", config_text=config_text(CONFIG), overrides=changed, **options)
+
+
+def record(run: Path, command: list[str] | None = None) -> int:
+    """Run the stand-in trainer (or ``command``) under the recorder, to its end."""
+    words = command or [*STAND_IN, str(run)]
+    return subprocess.run([sys.executable, "-m", "evidence", "record", str(run), "--", *words], cwd=ROOT).returncode

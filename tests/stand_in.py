@@ -1,0 +1,189 @@
+"""A trainer without JAX: it writes what a trainer writes, so that everything around training can be tested quickly.
+
+Run as ``python -m tests.stand_in RUN [--step-seconds S]`` by the recorder, like ``python -m training RUN``. Its loss is
+a formula, so nothing it writes may ever be committed as evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from evidence import canonical, events, provenance, rundir
+from evidence.checks.checkpoints import leaves_digest, tree_digest
+from evidence.schedule import learning_rate
+from evidence.spec import parameter_count
+
+KIND = "cpu"
+PYTHON = sys.version.split()[0]
+
+
+class StandIn:
+    def __init__(self, run: Path, step_seconds: float) -> None:
+        self.run, self.step_seconds = run, step_seconds
+        self.ask = rundir.read_ask(run)
+        self.spec = self.ask.spec
+        self.log = (run / rundir.EVENTS).open("a", encoding="utf-8")
+        self.stopped = False
+        signal.signal(signal.SIGTERM, self.stop)
+
+    def stop(self, *_: object) -> None:
+        self.stopped = True
+
+    def say(self, event: events.Event) -> None:
+        line = events.encode(event)
+        self.log.write(line + "\n")
+        self.log.flush()
+        print(events.LOG_MARK + line, flush=True)
+
+    def write_lines(self, name: str, rows: list[dict[str, object]]) -> events.FileDigest:
+        path = self.run / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(canonical.encode(row) + "\n" for row in rows), encoding="utf-8")
+        return self.digest(name)
+
+    def digest(self, name: str) -> events.FileDigest:
+        path = self.run / name
+        return events.FileDigest(path=name, sha256=canonical.sha256_file(path), bytes=path.stat().st_size)
+
+    def phase(self, name: str) -> None:
+        self.say(events.Phase(time=events.now(), name=name))
+
+    def train(self) -> int:
+        ask, spec = self.ask, self.spec
+        packages = {line.split("==")[0]: line.split("==")[1] for line in provenance.packages()}
+        self.say(
+            events.RunStart(
+                time=events.now(), run_id=ask.run_id, name=ask.name, nonce=ask.nonce, spec_sha256=ask.spec_sha256,
+                versions={"python": PYTHON, "numpy": packages["numpy"]},
+            )
+        )
+        self.phase("loading")
+        self.say(
+            events.Devices(
+                time=events.now(), platform="cpu", device_kind=KIND,
+                devices=[{"id": 0, "process_index": 0, "device_kind": KIND}], devices_used=1, process_count=1,
+                mesh={"data": 1}, layout=spec.plan.layout, runtime="stand-in",
+            )
+        )
+        train = [{"id": f"train-{n}", "prompt": f"{n}+1=", "answer": f"{n}+1 is {n + 1}\n#### {n + 1}"} for n in range(40)]
+        held = [{"id": f"eval-{n}", "prompt": f"{n}+2=", "answer": f"{n}+2 is {n + 2}\n#### {n + 2}"} for n in range(10)]
+        train_file = self.write_lines("data/train.jsonl", train)
+        eval_file = self.write_lines("eval/eval_set.jsonl", held)
+        batch = [{"id": row["id"], "text": row["prompt"] + row["answer"], "trained_on": row["answer"]} for row in train[:4]]
+        tokenizer = canonical.digest("bytes")
+        self.say(
+            events.Data(
+                time=events.now(), train=train_file, eval=eval_file, train_rows=40, eval_rows=10, eval_overlap_rows=0,
+                truncated_rows=0, tokenizer_kind=spec.tokenizer.kind, tokenizer_sha256=tokenizer, vocab_size=259,
+                first_batch=self.write_lines("first_batch.jsonl", batch),
+            )
+        )
+        parameters = parameter_count(spec.model)
+        self.say(
+            events.Model(
+                time=events.now(), parameters=parameters, trainable_parameters=parameters,
+                parameter_bytes=4 * parameters, optimizer_bytes=8 * parameters, weights="random",
+                parameters_digest=leaves_digest(self.leaves(0)["parameters"]),
+            )
+        )
+        self.phase("compiling")
+        tokens = spec.training.batch_size * spec.training.sequence_length
+        program = canonical.digest("program")
+        self.say(
+            events.Program(
+                time=events.now(), program_sha256=program, lowered_for="cpu", compile_seconds=0.5,
+                model_flops_per_step=6.0 * parameters * tokens, compiler_flops_per_step=1.0, argument_bytes=1,
+                output_bytes=1, temporary_bytes=1, alias_bytes=1,
+            )
+        )
+        self.say(events.Source(time=events.now(), files=provenance.snapshot_source(self.run)))
+        launch = rundir.read_document(self.run / rundir.LAUNCH)
+        head = events.genesis(
+            {
+                "nonce": ask.nonce, "commit": launch["source"]["commit"], "spec_sha256": ask.spec_sha256,
+                "data_sha256": events.data_digest(train_file.sha256, eval_file.sha256), "tokenizer_sha256": tokenizer,
+                "program_sha256": program,
+            }
+        )
+        self.checkpoint(0, head)
+        self.phase("training")
+        before = time.monotonic_ns()
+        began, step = before, 0
+        for step in range(1, spec.training.steps + 1):
+            time.sleep(self.step_seconds)
+            now = time.monotonic_ns()
+            row = events.chained(
+                events.Step(
+                    time=events.now(), step=step, epoch=step * spec.training.batch_size / 40, loss=self.loss(step),
+                    grad_norm=1.0, param_norm=self.norm(step),
+                    learning_rate=learning_rate(spec.optimizer, spec.training.steps, step),
+                    examples=step * spec.training.batch_size, tokens=step * tokens, supervised_tokens=step * 7,
+                    batch_sha256=canonical.digest(step), step_seconds=(now - before) / 1e9, monotonic_ns=now,
+                    prev=head, hash="",
+                )
+            )
+            before, head = now, row.hash
+            self.say(row)
+            print(f"step {step}/{spec.training.steps} loss {row.loss:.4f} lr {row.learning_rate:.3e}", flush=True)
+            if self.stopped:
+                break
+        self.checkpoint(step, head)
+        self.phase("evaluating")
+        rows = [
+            {"id": row["id"], "prompt": row["prompt"], "expected": row["answer"], "text": row["answer"] if n else "wrong",
+             "token_ids": [1, 2], "correct": bool(n)}
+            for n, row in enumerate(held)
+        ]  # fmt: skip
+        digest = leaves_digest(self.leaves(step)["parameters"])
+        self.say(
+            events.Evaluation(
+                time=events.now(), step=step, loss=0.5, items=10, correct=9, exact_match=0.9, seconds=0.1,
+                predictions=self.write_lines(f"eval/predictions-{step:06}.jsonl", rows), parameters_digest=digest,
+            )
+        )
+        self.say(
+            events.Sample(time=events.now(), step=step, prompt="0+2=", expected="#### 2", text="wrong <eos> é",
+                          token_ids=[1, 2], parameters_digest=digest)
+        )  # fmt: skip
+        outcome = "stopped" if self.stopped else "completed"
+        self.say(
+            events.Finished(time=events.now(), outcome=outcome, step=step, train_seconds=(before - began) / 1e9)
+        )
+        return 75 if self.stopped else 0
+
+    def loss(self, step: int) -> float:
+        return 5.0 * math.exp(-step / 20) + 0.1 + 0.01 * math.sin(step)
+
+    def norm(self, step: int) -> float:
+        return 10.0 + step
+
+    def leaves(self, step: int) -> dict[str, list[dict[str, object]]]:
+        shape, content = [parameter_count(self.spec.model)], canonical.digest([self.ask.run_id, step])
+        leaf = {"path": "weights", "dtype": "float32", "shape": shape, "sha256": content, "l2": self.norm(step)}
+        return {"parameters": [leaf], "optimizer": [{**leaf, "path": "mu"}]}
+
+    def checkpoint(self, step: int, head: str) -> None:
+        name = f"checkpoints/step_{step:06}"
+        (self.run / name / "state").mkdir(parents=True)
+        (self.run / name / "state" / "weights").write_bytes(os.urandom(64))
+        leaves = self.leaves(step)
+        (self.run / f"{name}.leaves.json").write_text(json.dumps(leaves) + "\n")
+        self.say(
+            events.Checkpoint(
+                time=events.now(), step=step, path=name, bytes=64, leaves=self.digest(f"{name}.leaves.json"),
+                tree_sha256=tree_digest({"state/weights": canonical.sha256_file(self.run / name / "state" / "weights")}),
+                parameters_digest=leaves_digest(leaves["parameters"]), optimizer_digest=leaves_digest(leaves["optimizer"]),
+                chain_at_step=head, seconds=0.01,
+            )
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    step_seconds = float(sys.argv[3]) if sys.argv[2:3] == ["--step-seconds"] else 0.001
+    sys.exit(StandIn(Path(sys.argv[1]), step_seconds).train())
