@@ -59,36 +59,64 @@ class StandIn:
         packages = {line.split("==")[0]: line.split("==")[1] for line in provenance.packages()}
         self.say(
             events.RunStart(
-                time=events.now(), run_id=ask.run_id, name=ask.name, nonce=ask.nonce, spec_sha256=ask.spec_sha256,
+                time=events.now(),
+                run_id=ask.run_id,
+                name=ask.name,
+                nonce=ask.nonce,
+                spec_sha256=ask.spec_sha256,
                 versions={"python": PYTHON, "numpy": packages["numpy"]},
             )
         )
         self.phase("loading")
         self.say(
             events.Devices(
-                time=events.now(), platform="cpu", device_kind=KIND,
-                devices=[{"id": 0, "process_index": 0, "device_kind": KIND}], devices_used=1, process_count=1,
-                mesh={"data": 1}, layout=spec.plan.layout, runtime="stand-in",
+                time=events.now(),
+                platform="cpu",
+                device_kind=KIND,
+                devices=[{"id": 0, "process_index": 0, "device_kind": KIND}],
+                devices_used=1,
+                process_count=1,
+                mesh={"data": 1},
+                layout=spec.plan.layout,
+                runtime="stand-in",
             )
         )
-        train = [{"id": f"train-{n}", "prompt": f"{n}+1=", "answer": f"{n}+1 is {n + 1}\n#### {n + 1}"} for n in range(40)]
-        held = [{"id": f"eval-{n}", "prompt": f"{n}+2=", "answer": f"{n}+2 is {n + 2}\n#### {n + 2}"} for n in range(10)]
+        train = [
+            {"id": f"train-{n}", "prompt": f"{n}+1=", "answer": f"{n}+1 is {n + 1}\n#### {n + 1}"} for n in range(40)
+        ]
+        held = [
+            {"id": f"eval-{n}", "prompt": f"{n}+2=", "answer": f"{n}+2 is {n + 2}\n#### {n + 2}"} for n in range(10)
+        ]
         train_file = self.write_lines("data/train.jsonl", train)
         eval_file = self.write_lines("eval/eval_set.jsonl", held)
-        batch = [{"id": row["id"], "text": row["prompt"] + row["answer"], "trained_on": row["answer"]} for row in train[:4]]
+        batch = [
+            {"id": row["id"], "text": row["prompt"] + row["answer"], "trained_on": row["answer"]} for row in train[:4]
+        ]
         tokenizer = canonical.digest("bytes")
         self.say(
             events.Data(
-                time=events.now(), train=train_file, eval=eval_file, train_rows=40, eval_rows=10, eval_overlap_rows=0,
-                truncated_rows=0, tokenizer_kind=spec.tokenizer.kind, tokenizer_sha256=tokenizer, vocab_size=259,
+                time=events.now(),
+                train=train_file,
+                eval=eval_file,
+                train_rows=40,
+                eval_rows=10,
+                eval_overlap_rows=0,
+                truncated_rows=0,
+                tokenizer_kind=spec.tokenizer.kind,
+                tokenizer_sha256=tokenizer,
+                vocab_size=259,
                 first_batch=self.write_lines("first_batch.jsonl", batch),
             )
         )
         parameters = parameter_count(spec.model)
         self.say(
             events.Model(
-                time=events.now(), parameters=parameters, trainable_parameters=parameters,
-                parameter_bytes=4 * parameters, optimizer_bytes=8 * parameters, weights="random",
+                time=events.now(),
+                parameters=parameters,
+                trainable_parameters=parameters,
+                parameter_bytes=4 * parameters,
+                optimizer_bytes=8 * parameters,
+                weights="random",
                 parameters_digest=leaves_digest(self.leaves(0)["parameters"]),
             )
         )
@@ -97,17 +125,27 @@ class StandIn:
         program = canonical.digest("program")
         self.say(
             events.Program(
-                time=events.now(), program_sha256=program, lowered_for="cpu", compile_seconds=0.5,
-                model_flops_per_step=6.0 * parameters * tokens, compiler_flops_per_step=1.0, argument_bytes=1,
-                output_bytes=1, temporary_bytes=1, alias_bytes=1,
+                time=events.now(),
+                program_sha256=program,
+                lowered_for="cpu",
+                compile_seconds=0.5,
+                model_flops_per_step=6.0 * parameters * tokens,
+                compiler_flops_per_step=1.0,
+                argument_bytes=1,
+                output_bytes=1,
+                temporary_bytes=1,
+                alias_bytes=1,
             )
         )
         self.say(events.Source(time=events.now(), files=provenance.snapshot_source(self.run)))
         launch = rundir.read_document(self.run / rundir.LAUNCH)
         head = events.genesis(
             {
-                "nonce": ask.nonce, "commit": launch["source"]["commit"], "spec_sha256": ask.spec_sha256,
-                "data_sha256": events.data_digest(train_file.sha256, eval_file.sha256), "tokenizer_sha256": tokenizer,
+                "nonce": ask.nonce,
+                "commit": launch["source"]["commit"],
+                "spec_sha256": ask.spec_sha256,
+                "data_sha256": events.data_digest(train_file.sha256, eval_file.sha256),
+                "tokenizer_sha256": tokenizer,
                 "program_sha256": program,
             }
         )
@@ -120,12 +158,21 @@ class StandIn:
             now = time.monotonic_ns()
             row = events.chained(
                 events.Step(
-                    time=events.now(), step=step, epoch=step * spec.training.batch_size / 40, loss=self.loss(step),
-                    grad_norm=1.0, param_norm=self.norm(step),
+                    time=events.now(),
+                    step=step,
+                    epoch=step * spec.training.batch_size / 40,
+                    loss=self.loss(step),
+                    grad_norm=1.0,
+                    param_norm=self.norm(step),
                     learning_rate=learning_rate(spec.optimizer, spec.training.steps, step),
-                    examples=step * spec.training.batch_size, tokens=step * tokens, supervised_tokens=step * 7,
-                    batch_sha256=canonical.digest(step), step_seconds=(now - before) / 1e9, monotonic_ns=now,
-                    prev=head, hash="",
+                    examples=step * spec.training.batch_size,
+                    tokens=step * tokens,
+                    supervised_tokens=step * 7,
+                    batch_sha256=canonical.digest(step),
+                    step_seconds=(now - before) / 1e9,
+                    monotonic_ns=now,
+                    prev=head,
+                    hash="",
                 )
             )
             before, head = now, row.hash
@@ -143,8 +190,15 @@ class StandIn:
         digest = leaves_digest(self.leaves(step)["parameters"])
         self.say(
             events.Evaluation(
-                time=events.now(), step=step, loss=0.5, items=10, correct=9, exact_match=0.9, seconds=0.1,
-                predictions=self.write_lines(f"eval/predictions-{step:06}.jsonl", rows), parameters_digest=digest,
+                time=events.now(),
+                step=step,
+                loss=0.5,
+                items=10,
+                correct=9,
+                exact_match=0.9,
+                seconds=0.1,
+                predictions=self.write_lines(f"eval/predictions-{step:06}.jsonl", rows),
+                parameters_digest=digest,
             )
         )
         self.say(
@@ -152,9 +206,7 @@ class StandIn:
                           token_ids=[1, 2], parameters_digest=digest)
         )  # fmt: skip
         outcome = "stopped" if self.stopped else "completed"
-        self.say(
-            events.Finished(time=events.now(), outcome=outcome, step=step, train_seconds=(before - began) / 1e9)
-        )
+        self.say(events.Finished(time=events.now(), outcome=outcome, step=step, train_seconds=(before - began) / 1e9))
         return 75 if self.stopped else 0
 
     def loss(self, step: int) -> float:

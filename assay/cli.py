@@ -1,0 +1,170 @@
+"""The ``assay`` command: thin, and importing the rest only when a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evidence.spec import Scalar
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.act(options))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="assay", description="Launch, watch and prove training runs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start the server and its page")
+    up.set_defaults(act=_up)
+
+    launch = commands.add_parser("launch", help="launch a run on the server (POST /runs) and follow it")
+    launch.add_argument("config", help="a shipped config: demo_reasoning, smoke_tiny, …")
+    _ask(launch)
+    launch.add_argument("--detach", action="store_true", help="do not follow")
+    _reach(launch)
+    launch.set_defaults(act=_launch)
+
+    train = commands.add_parser("train", help="train here, recorded, without a server")
+    train.add_argument("config", type=Path, help="a config file, or the name of a shipped one")
+    _ask(train)
+    train.set_defaults(act=_train)
+
+    seal = commands.add_parser("seal", help="make an evidence bundle of an ended run")
+    seal.add_argument("run", help="the run's id or folder")
+    seal.add_argument("--name", default="", help="name of the bundle (default: the run's name)")
+    seal.set_defaults(act=_seal)
+
+    verify = commands.add_parser("verify", help="check a bundle: exit 0 valid, 1 findings, 2 unusable")
+    verify.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
+    verify.add_argument("--level", default="", help="fail when the bundle does not reach this level")
+    verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    verify.set_defaults(act=_verify)
+
+    demo = commands.add_parser("demo", help="the whole main job: launch, follow, seal, verify")
+    _reach(demo)
+    demo.set_defaults(act=_demo)
+    return parser
+
+
+def _ask(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help="a setting by its dotted key: --set optimizer.learning_rate=1e-3")  # fmt: skip
+    parser.add_argument("--steps", help="short for --set training.steps=…")
+    parser.add_argument("--data", help="short for --set data.train_path=…")
+    parser.add_argument("--device", help="auto, cpu, gpu or tpu: exactly that one")
+    parser.add_argument("--name", default="", help="name of the run")
+
+
+def _reach(parser: argparse.ArgumentParser) -> None:
+    host, port = os.environ.get("ASSAY_HOST", "127.0.0.1"), os.environ.get("ASSAY_PORT", "8000")
+    parser.add_argument("--url", default=os.environ.get("ASSAY_URL", f"http://{host}:{port}"), help="the server")
+    parser.add_argument("--token", default=os.environ.get("ASSAY_TOKEN", ""), help="its access token, if it has one")
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Scalar]:
+    """Settings of the command line, typed. Raises SpecError."""
+    from evidence.spec import Problem, SpecError, typed
+
+    short = {"training.steps": options.steps, "data.train_path": options.data, "device": options.device}
+    pairs = {key: value for key, value in short.items() if value is not None}
+    for setting in options.settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise SpecError([Problem(key, f"--set takes KEY=VALUE, got {setting!r}")])
+        pairs[key] = value
+    return {key: typed(key, value) for key, value in pairs.items()}
+
+
+def _up(_: argparse.Namespace) -> int:
+    os.execv(sys.executable, [sys.executable, "-m", "backend"])
+
+
+def _launch(options: argparse.Namespace) -> int:
+    import httpx
+
+    from assay.client import ApiError, Client
+    from assay.progress import console, follow
+    from evidence.spec import SpecError
+
+    try:
+        overrides = _overrides(options)
+        with Client(options.url, options.token) as client:
+            run = client.create_run(options.config, overrides, **({"name": options.name} if options.name else {}))
+            console.print(f"Launched {run['name']}: {client.url}/runs/{run['id']}")
+            if options.detach:
+                return 0
+            last = follow(client.stream(run["id"]), run)
+    except (SpecError, ApiError) as error:
+        return _fail(str(error))
+    except httpx.HTTPError as error:
+        return _fail(f"cannot reach the server at {options.url} ({error}); start it with: assay up")
+    if last["state"] != "finished":
+        return _fail(f"the run is {last['state']}: {last['reason']}", 1)
+    console.print("Finished.")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from assay.local import train
+    from evidence.provenance import REPOSITORY
+    from evidence.spec import SpecError
+
+    shipped = REPOSITORY / "training" / "configs" / f"{options.config}.yaml"
+    config = shipped if not options.config.exists() and shipped.is_file() else options.config
+    try:
+        overrides = _overrides(options)
+    except SpecError as error:
+        return _fail(str(error))
+    return train(config, overrides, options.name, _runs())
+
+
+def _seal(options: argparse.Namespace) -> int:
+    from evidence.command import main as evidence
+
+    run = Path(options.run)
+    run = run if run.is_dir() else _runs() / options.run
+    name = ["--name", options.name] if options.name else []
+    return evidence(["seal", str(run), "--into", str(_submissions()), *name])
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from evidence.command import main as evidence
+
+    bundle = Path(options.bundle)
+    bundle = bundle if bundle.is_dir() else _submissions() / options.bundle
+    level = ["--level", options.level] if options.level else []
+    return evidence(["verify", str(bundle), *level, *(["--json"] if options.json else [])])
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from assay.demo import demo
+
+    return demo(options.url, options.token)
+
+
+def _runs() -> Path:
+    from evidence.provenance import REPOSITORY
+
+    return Path(os.environ.get("ASSAY_HOME") or REPOSITORY / "data") / "runs"
+
+
+def _submissions() -> Path:
+    from evidence.command import SUBMISSIONS
+
+    return Path(os.environ.get("ASSAY_SUBMISSIONS") or SUBMISSIONS)
+
+
+def _fail(message: str, code: int = 2) -> int:
+    for line in message.splitlines():
+        print(f"Error: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,68 @@
+"""``assay train``: a recorded run in this terminal, without a server."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from assay.progress import RunProgress, console, errors
+from evidence import config_file, events, record, rundir
+from evidence.provenance import REPOSITORY
+from evidence.spec import Scalar, SpecError, resolve
+from evidence.status import ENDED, LIVE, status
+
+
+def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path) -> int:
+    """Create a run folder below ``runs``, train in it, show how it goes; 0 when the run finished."""
+    try:
+        document, text = config_file.load(config)
+        spec, changed = resolve(document, overrides)
+    except SpecError as error:
+        for problem in error.problems:
+            place = "" if problem.field in overrides or problem.field == "config" else f"{config}: "
+            errors.print(f"Error: {place}{problem.message}", markup=False)
+        return 2
+    path = config.resolve()
+    source = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
+    run = rundir.create(runs, spec, config=source, config_text=text, overrides=changed, name=name)
+    console.print(f"Run {run.name} in {run}")
+    return _watch(run, spec.training.steps)
+
+
+def _watch(run: Path, steps: int) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: record.request_stop(run))
+    record.launch(run, [sys.executable, "-m", "training", str(run)])
+    offset, finished, speed = 0, None, 0.0
+    with RunProgress(steps) as bar:
+        while True:
+            lines, offset = rundir.whole_lines(run / rundir.EVENTS, offset)
+            for line in lines:
+                event = events.decode(line)
+                if isinstance(event, events.Phase):
+                    bar.phase(event.name)
+                elif isinstance(event, events.Step):
+                    speed = event.tokens / event.step / event.step_seconds if event.step_seconds else speed
+                    bar.step(event.step, event.loss, speed)
+                elif isinstance(event, events.Evaluation):
+                    bar.say(
+                        f"  step {event.step}: {event.exact_match:.1%} exact match "
+                        f"({event.correct} of {event.items} held-out items)"
+                    )
+                elif isinstance(event, events.Warning):
+                    bar.say(f"  warning: {event.message}")
+                elif isinstance(event, events.Finished):
+                    finished = event
+            state = status(run, finished)
+            if state.state in ENDED and not lines:
+                break
+            if not lines:
+                time.sleep(0.1)
+    assert state.state not in LIVE
+    if state.state == "finished":
+        console.print(f"Finished. Seal it with: assay seal {run}")
+        return 0
+    errors.print(f"{state.state.capitalize()}: {state.reason}", markup=False)
+    return 1
