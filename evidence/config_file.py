@@ -31,6 +31,13 @@ def loads(text: str, source: str) -> dict[str, Any]:
     return document
 
 
+def dumps(document: dict[str, Any]) -> str:
+    """YAML text of ``document``; ``loads(dumps(d)) == d``."""
+    import yaml
+
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
 def load_spec(path: Path) -> RunSpec:
     """The spec in a config file; every problem names the file. Raises SpecError."""
     try:

@@ -153,4 +153,4 @@ def whole_lines(path: Path, offset: int, limit_bytes: int = 1 << 22) -> tuple[li
     except FileNotFoundError:
         return [], offset
     end = data.rfind(b"\n") + 1
-    return data[:end].splitlines(), offset + end
+    return data[:end].split(b"\n")[:-1], offset + end
