@@ -57,10 +57,10 @@ def record(run: Path, command: list[str]) -> int:
 
     Returns its exit code; minus the signal's number when a signal ended it. Raises AlreadyLaunched.
     """
-    _claim(run, command)
     stop = _Stop(run)
-    signal.signal(signal.SIGTERM, stop.ask)
+    signal.signal(signal.SIGTERM, stop.ask)  # before launch.json: who reads it there may ask at once
     signal.signal(signal.SIGINT, stop.ask)
+    _claim(run, command)
     environment = {**provenance.child_environment(), "PYTHONUNBUFFERED": "1", "RUN_ID": run.name}
     with (run / rundir.OUTPUT).open("ab") as output:
         try:
