@@ -1,10 +1,10 @@
 """Errors as problem documents (RFC 9457). The table at the bottom is the only place where an exception gets a status.
 
-    Refused                   the server's own refusals; each names a field where there is one
-    ├── NotFound              there is no such run, bundle or file
-    ├── Conflict              the thing is not in a state for this
-    ├── Invalid               the request cannot be carried out as it stands
-    └── Forbidden             the request comes from where it must not
+Refused                   the server's own refusals; each names a field where there is one
+├── NotFound              there is no such run, bundle or file
+├── Conflict              the thing is not in a state for this
+├── Invalid               the request cannot be carried out as it stands
+└── Forbidden             the request comes from where it must not
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Problem(BaseModel):
 class Refused(Exception):
     """``detail`` is a whole sentence; ``errors`` are the fields it is about."""
 
-    def __init__(self, detail: str, errors: Sequence[FieldProblem] = (), findings: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, detail: str, errors: Sequence[FieldProblem] = (), findings: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self.detail, self.errors, self.findings = detail, tuple(errors), tuple(findings)
         super().__init__(detail)
 
@@ -77,8 +79,9 @@ def on_field(field: str, message: str) -> Invalid:
     return Invalid(message, [FieldProblem(field, message)])
 
 
-def problem_bytes(status: int, detail: str, errors: Sequence[FieldProblem] = (),
-                  findings: Sequence[tuple[str, str]] = ()) -> bytes:
+def problem_bytes(
+    status: int, detail: str, errors: Sequence[FieldProblem] = (), findings: Sequence[tuple[str, str]] = ()
+) -> bytes:
     """A problem document. What a client sent may stand in it, lone surrogates and all: those are escaped."""
     document = {
         "type": "about:blank",
@@ -91,8 +94,9 @@ def problem_bytes(status: int, detail: str, errors: Sequence[FieldProblem] = (),
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-def problem(status: int, detail: str, errors: Sequence[FieldProblem] = (),
-            findings: Sequence[tuple[str, str]] = ()) -> Response:
+def problem(
+    status: int, detail: str, errors: Sequence[FieldProblem] = (), findings: Sequence[tuple[str, str]] = ()
+) -> Response:
     headers = {"Vary": "Accept"}
     return Response(problem_bytes(status, detail, errors, findings), status, headers=headers, media_type=MEDIA_TYPE)
 

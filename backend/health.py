@@ -28,5 +28,6 @@ class Health(BaseModel):
 @router.get("/health", operation_id="showHealth")
 def show_health(server: Here) -> Health:
     running, queued = server.store.counts()
-    return Health(status="ok", version=__version__, home=str(server.settings.home),
-                  runs=RunCounts(running=running, queued=queued))
+    return Health(
+        status="ok", version=__version__, home=str(server.settings.home), runs=RunCounts(running=running, queued=queued)
+    )

@@ -1,4 +1,7 @@
-"""``python -m backend.openapi``: the OpenAPI document, the same bytes for the same routes. The page's types come from it."""
+"""``python -m backend.openapi``: the OpenAPI document, the same bytes for the same routes.
+
+The page's types come from it.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
@@ -14,8 +14,12 @@ from backend.server import Here
 router = APIRouter(prefix="/evidence", tags=["evidence"])
 
 Name = Annotated[str, Path(max_length=100)]
-BYTES = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
-ZIP = {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
+BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
+ZIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.get("", operation_id="listEvidence")
@@ -28,7 +32,7 @@ def show_evidence(server: Here, name: Name) -> Bundle:
     return server.library.bundle(name)
 
 
-@router.get("/{name}/archive.zip", operation_id="downloadEvidence", response_class=Response, responses={**ZIP})
+@router.get("/{name}/archive.zip", operation_id="downloadEvidence", response_class=Response, responses=ZIP)
 def download_evidence(server: Here, name: Name) -> Response:
     """The whole bundle; the same bytes for the same bundle."""
     archive = files.archive(server.library.folder(name))
@@ -36,8 +40,7 @@ def download_evidence(server: Here, name: Name) -> Response:
     return Response(archive, media_type="application/zip", headers=headers)
 
 
-@router.get("/{name}/files/{path:path}", operation_id="showEvidenceFile", response_class=FileResponse,
-            responses={**BYTES})
+@router.get("/{name}/files/{path:path}", operation_id="showEvidenceFile", response_class=FileResponse, responses=BYTES)
 def show_evidence_file(server: Here, name: Name, path: Annotated[str, Path(max_length=1000)]) -> FileResponse:
     """One file of a bundle: text is shown as plain text, everything else is downloaded."""
     return files.serve(server.library.folder(name), path)

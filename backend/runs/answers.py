@@ -12,7 +12,14 @@ StepColumn = Literal[
     "loss", "grad_norm", "param_norm", "learning_rate", "tokens", "step_seconds", "tokens_per_second", "epoch"
 ]
 STEP_COLUMNS: tuple[StepColumn, ...] = (
-    "loss", "grad_norm", "param_norm", "learning_rate", "tokens", "step_seconds", "tokens_per_second", "epoch",
+    "loss",
+    "grad_norm",
+    "param_norm",
+    "learning_rate",
+    "tokens",
+    "step_seconds",
+    "tokens_per_second",
+    "epoch",
 )
 
 # Checked by evidence.spec, which says what is wrong in the words of the command line.

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
+from backend.bundles.answers import BundleSummary
 from backend.errors import NotFound, on_field
 from backend.runs import admission, reading, sealing
 from backend.runs.answers import (
@@ -30,7 +31,6 @@ from backend.runs.answers import (
 )
 from backend.runs.thin import thin
 from backend.server import Here
-from backend.bundles.answers import BundleSummary
 
 LARGEST_STEP = 2**53 - 1
 
@@ -168,5 +168,3 @@ def _csv(columns: Columns) -> Iterator[str]:
         line = io.StringIO()
         csv.writer(line).writerow(["" if value is None else value for value in row])
         yield line.getvalue()
-
-

@@ -7,53 +7,63 @@ a restarted server all resume at their cursor, and see every step exactly once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
 
 from backend.errors import NotFound, on_field
 from backend.runs import reading
-from backend.runs.answers import Hello, LogBlock, StreamEvent
+from backend.runs.answers import (
+    STEP_COLUMNS,
+    EventsBlock,
+    Hello,
+    LogBlock,
+    MetricsBlock,
+    RunSummary,
+    StreamEvent,
+)
 from backend.server import Here, Server
 from evidence import events, rundir
 
-ROUND_SECONDS = 0.1
-SUMMARY_SECONDS = 0.25
-LOG_HISTORY_BYTES = 64 << 10
-MOST_RUNS = 100
+ROUND_SECONDS, SUMMARY_SECONDS, LOG_SECONDS, QUIET_SECONDS = 0.1, 0.25, 0.2, 5.0
+MOST_STEPS, MOST_EVENTS, LOG_BYTES, MOST_RUNS = 5_000, 1_000, 64 << 10, 100
 
 router = APIRouter(tags=["runs"])
 
 
 @dataclass(frozen=True)
 class Place:
-    """How far one run was sent: bytes of events.jsonl, and of output.log (None: not begun)."""
+    """How far one run was sent: its steps and its other events, each up to a byte of events.jsonl, and its log up to
+    a byte of output.log (-1: not begun)."""
 
     run: str
+    steps: int = 0
     events: int = 0
-    log: int | None = None
+    log: int = -1
 
     def __str__(self) -> str:
-        return f"{self.run}:{self.events}" + (f":{self.log}" if self.log is not None else "")
+        return f"{self.run}:{self.steps}:{self.events}" + (f":{self.log}" if self.log >= 0 else "")
 
 
-def cursor(places: list[Place]) -> str:
-    """The text of ``id:``; ``parse(cursor(p)) == p``."""
+def cursor_text(places: Iterable[Place]) -> str:
+    """The text of ``id:``; ``parse_cursor(cursor_text(p)) == p``."""
     return ",".join(map(str, places))
 
 
-def parse(text: str) -> list[Place]:
+def parse_cursor(text: str) -> list[Place]:
     """Raises ValueError for text that no stream ever sent."""
     places = []
     for item in text.split(",") if text else []:
         run, *offsets = item.split(":")
-        if not rundir.RUN_ID.fullmatch(run) or not 1 <= len(offsets) <= 2 or not all(
-            offset.isascii() and offset.isdigit() and len(offset) < 16 for offset in offsets
-        ):
+        whole = all(offset.isascii() and offset.isdigit() and len(offset) < 16 for offset in offsets)
+        if not rundir.RUN_ID.fullmatch(run) or len(offsets) not in (2, 3) or not whole:
             raise ValueError(item)
         places.append(Place(run, *map(int, offsets)))
     return places
@@ -71,7 +81,7 @@ class Wish:
 def _wish(
     server: Here,
     runs: Annotated[str, Query(max_length=4000, description="Ids of the runs to follow, comma-separated")] = "",
-    list: Annotated[bool, Query(description="Summaries of all other runs too")] = False,
+    listing: Annotated[bool, Query(alias="list", description="Summaries of all other runs too")] = False,
     log: Annotated[bool, Query(description="The followed runs' logs too")] = False,
     cursor: Annotated[str, Query(max_length=8000, description="As Last-Event-ID, for a new connection")] = "",
     last_event_id: Annotated[str, Header(max_length=8000)] = "",
@@ -79,18 +89,113 @@ def _wish(
     ids = [*dict.fromkeys(item for item in runs.split(",") if item)]
     if len(ids) > MOST_RUNS:
         raise on_field("runs", f"runs must name at most {MOST_RUNS} runs, got {len(ids)}")
-    for id in ids:
-        if not server.store.has(id):
-            raise NotFound(f"there is no run {id}")
+    for run_id in ids:
+        if not server.store.has(run_id):
+            raise NotFound(f"there is no run {run_id}")
     try:
-        known = {place.run: place for place in parse(last_event_id or cursor)}
+        known = {place.run: place for place in parse_cursor(last_event_id or cursor)}
     except ValueError as error:
-        raise on_field("cursor", f"cursor must be what this stream sent as id, got {str(error)!r}") from None
-    return Wish(tuple(known.get(id, Place(id)) for id in ids), list, log)
+        raise on_field("cursor", f"cursor must be what this stream sent as id, got {str(error)[:200]!r}") from None
+    return Wish(tuple(known.get(run_id, Place(run_id)) for run_id in ids), listing, log)
 
 
 @router.get("/stream", operation_id="stream", response_class=EventSourceResponse)
 async def stream(server: Here, wish: Annotated[Wish, Depends(_wish)]) -> AsyncIterator[StreamEvent]:
     """Server-sent events: hello, summary, metrics, events, log. ``id`` is the cursor to resume at."""
-    return
-    yield
+    client = _Client(server, wish)
+    # The annotation puts the schemas into OpenAPI; what is yielded carries them serialized, with an id.
+    yield _message("hello", Hello(server_time=events.now()))  # type: ignore[misc]
+    with server.bell.listening() as rung:
+        while True:
+            began = monotonic()
+            rung.clear()
+            messages = await run_sync(client.read)
+            for message in messages:
+                yield message  # type: ignore[misc]
+            if client.behind:
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(rung.wait(), client.patience)
+            await asyncio.sleep(max(0.0, began + ROUND_SECONDS - monotonic()))
+
+
+class _Client:
+    """One connection: what was sent to it, and what it is sent next. ``behind``: there is more to read at once."""
+
+    def __init__(self, server: Server, wish: Wish) -> None:
+        self._store, self._root, self._wish = server.store, server.settings.runs, wish
+        self._places = {place.run: place for place in wish.places}
+        self._revision = 0
+        self._summaries: dict[str, RunSummary] = {}
+        self._told: dict[str, float] = {}
+        self.behind = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for the bell. It does not ring for logs, nor for a summary that was held back."""
+        if self._summaries:
+            return SUMMARY_SECONDS
+        return LOG_SECONDS if self._wish.log else QUIET_SECONDS
+
+    def read(self) -> list[ServerSentEvent]:
+        """Everything there is behind the cursor, a block of each at most."""
+        self.behind = False
+        messages = self._changed_summaries()
+        for run_id in self._places:
+            messages += self._steps(run_id)
+            messages += self._events(run_id)
+            if self._wish.log:
+                messages += self._log(run_id)
+        return messages
+
+    def _changed_summaries(self) -> list[ServerSentEvent]:
+        only = None if self._wish.listing else list(self._places)
+        if only == []:
+            return []
+        changed, self._revision = self._store.changed(self._revision, only)
+        self._summaries |= {summary.id: summary for summary in changed}
+        now = monotonic()
+        due = [run_id for run_id in self._summaries if now - self._told.get(run_id, -1.0) >= SUMMARY_SECONDS]
+        for run_id in due:
+            self._told[run_id] = now
+        return [_message("summary", self._summaries.pop(run_id)) for run_id in due]
+
+    def _steps(self, run_id: str) -> list[ServerSentEvent]:
+        place = self._places[run_id]
+        found, end = self._store.steps_after(run_id, STEP_COLUMNS, place.steps, MOST_STEPS)
+        if not found.step:
+            return []
+        self.behind |= len(found.step) == MOST_STEPS
+        columns: dict[str, list[float | None]] = {"step": [*found.step], **found.columns}
+        return [self._move(replace(place, steps=end), "metrics", MetricsBlock(run=run_id, columns=columns))]
+
+    def _events(self, run_id: str) -> list[ServerSentEvent]:
+        place = self._places[run_id]
+        found, end = self._store.events_after(run_id, place.events, MOST_EVENTS)
+        if not found:
+            return []
+        self.behind |= len(found) == MOST_EVENTS
+        return [self._move(replace(place, events=end), "events", EventsBlock(run=run_id, events=found))]
+
+    def _log(self, run_id: str) -> list[ServerSentEvent]:
+        place, run = self._places[run_id], self._root / run_id
+        if place.log < 0:
+            piece = reading.log(run, 0, LOG_BYTES, LOG_BYTES, fold=True)
+        else:
+            piece = reading.log(run, place.log, LOG_BYTES, None, fold=True)
+            self.behind |= piece.next_offset > place.log and piece.next_offset < piece.size
+        if piece.next_offset == max(place.log, 0):
+            return []
+        moved = replace(place, log=piece.next_offset)
+        if not piece.text:
+            self._places[run_id] = moved  # nothing but repeated events
+            return []
+        return [self._move(moved, "log", LogBlock(run=run_id, offset=piece.next_offset, text=piece.text))]
+
+    def _move(self, place: Place, event: str, data: BaseModel) -> ServerSentEvent:
+        self._places[place.run] = place
+        return _message(event, data, cursor_text(self._places.values()))
+
+
+def _message(event: str, data: BaseModel, id: str | None = None) -> ServerSentEvent:
+    return ServerSentEvent(event=event, raw_data=data.model_dump_json(), id=id)

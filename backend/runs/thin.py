@@ -15,10 +15,9 @@ def thin(columns: Columns, buckets: int) -> Columns:
         start, end = bucket * count // buckets, (bucket + 1) * count // buckets
         kept.add(end - 1)
         for values in columns.columns.values():
-            known = [index for index in range(start, end) if values[index] is not None]
+            known = [(value, row) for row, value in enumerate(values[start:end], start) if value is not None]
             if known:
-                kept.add(min(known, key=values.__getitem__))
-                kept.add(max(known, key=values.__getitem__))
+                kept |= {min(known)[1], max(known)[1]}
     rows = sorted(kept)
     return Columns(
         step=[columns.step[row] for row in rows],

@@ -1,0 +1,78 @@
+"""``python -m backend``: the server. What keeps it from starting is said in one line, with exit code 2."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import secrets
+import socket
+import sys
+from dataclasses import replace
+
+from backend import settings as configuration
+from backend.settings import Settings, SettingsError
+
+STOP_SECONDS = 2
+"""Open streams never end by themselves."""
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        settings = configuration.read()
+        listener = _listen(settings)
+    except SettingsError as error:
+        return _refuse(str(error))
+    import uvicorn
+
+    from backend.app import create_app
+    from backend.database import Database, Unusable
+
+    try:
+        database = Database(settings.database)
+    except Unusable as error:
+        return _refuse(str(error))
+    if not settings.loopback and not settings.token:
+        settings = replace(settings, token=secrets.token_urlsafe(24))
+    config = uvicorn.Config(
+        create_app(settings, database),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+        lifespan="on",
+    )
+    key = f"/?token={settings.token}" if settings.token else ""
+    print(f"Assay is at {settings.url}{key}", flush=True)
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A socket on the address; bound before anything else is opened, so that a taken port costs nothing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(f"port {settings.port} is taken; choose another with ASSAY_PORT") from None
+        reason = error.strerror or str(error)
+        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {reason}; see ASSAY_HOST") from None
+    return listener
+
+
+def _refuse(reason: str) -> int:
+    print(f"Error: {reason}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

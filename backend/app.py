@@ -1,0 +1,73 @@
+"""The application: its parts made, started and stopped in one place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from backend import demo, errors, health
+from backend.bundles import routes as bundles
+from backend.bundles.library import Library
+from backend.configs import routes as configs
+from backend.database import Database
+from backend.launchers import local
+from backend.page import Page
+from backend.runs import routes as runs
+from backend.runs import stream
+from backend.runs.bell import Bell
+from backend.runs.follower import Follower
+from backend.runs.queue import Queue
+from backend.runs.store import Store
+from backend.security import Guard
+from backend.server import Server
+from backend.settings import Settings
+from evidence import __version__
+
+
+def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
+    """The server over ``settings.home``. It is opened when the app starts, unless ``database`` is open already."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        server = _server(settings, database or Database(settings.database))
+        app.state.server = server
+        server.follower.start()
+        demo.launch_first(server)
+        try:
+            yield
+        finally:
+            server.follower.stop()
+            server.store.database.close()
+
+    app = FastAPI(
+        title="Assay", version=__version__, lifespan=life, responses=errors.ANSWERS, docs_url=None, redoc_url=None
+    )
+    errors.install(app)
+    for router in (runs.router, stream.router, configs.router, bundles.router, health.router):
+        app.include_router(router)
+    app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
+    app.add_middleware(Page, folder=settings.page)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def _server(settings: Settings, database: Database) -> Server:
+    store, bell = Store(database), Bell()
+
+    def launch(run: Path) -> None:
+        local.launch(run, settings.trainer_command)
+
+    queue = Queue(settings.runs, store, launch, local.request_stop)
+    follower = Follower(settings.runs, database, store, queue, bell)
+    return Server(settings, store, queue, follower, bell, Library(settings.submissions))
+
+
+def _openapi(plain: Any) -> dict[str, Any]:
+    document: dict[str, Any] = plain()
+    document["components"]["schemas"].update(errors.schemas())
+    return document

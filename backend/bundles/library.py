@@ -1,0 +1,187 @@
+"""The sealed bundles, verified when they are asked for. A verdict is kept only while no file of the bundle changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from backend.bundles import answers
+from backend.errors import NotFound
+from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
+from evidence import reading
+from evidence.events import LOG_MARK
+from evidence.manifest import Performed
+from evidence.reading import Unreadable
+from evidence.report import hardware, report
+from evidence.spec import NAME
+from evidence.verdict import LEVEL_MEANING, Report, Verdict
+from evidence.verify import verify
+
+SPARK_POINTS = 40
+EXCERPT_STEPS = 3
+"""Steps shown of each end of the log."""
+
+Value = TypeVar("Value")
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Verified:
+    signature: Signature
+    verdict: Verdict
+    bundle: answers.Bundle
+
+
+class Library:
+    """The bundles below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._turn = threading.Lock()
+        self._verified: dict[str, _Verified] = {}
+
+    def summaries(self) -> list[answers.BundleSummary]:
+        """Newest first; those that cannot be read last."""
+        names = sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
+        found = [self.summary(name) for name in names if self._is_bundle(name)]
+        return sorted(found, key=lambda item: item.sealed_at or "", reverse=True)
+
+    def summary(self, name: str) -> answers.BundleSummary:
+        """Raises NotFound."""
+        fields = answers.BundleSummary.model_fields
+        return answers.BundleSummary(**{key: getattr(self.bundle(name), key) for key in fields})
+
+    def bundle(self, name: str) -> answers.Bundle:
+        """Raises NotFound."""
+        folder = self.folder(name)
+        with self._turn:
+            signature = _signature(folder)
+            known = self._verified.get(name)
+            if known is None or known.signature != signature:
+                verdict = verify(folder)
+                known = self._verified[name] = _Verified(signature, verdict, _told(folder, verdict))
+            return known.bundle
+
+    def folder(self, name: str) -> Path:
+        """Raises NotFound."""
+        if not self._is_bundle(name):
+            raise NotFound(f"there is no bundle {name[:100]!r}")
+        return self._root / name
+
+    def _is_bundle(self, name: str) -> bool:
+        return bool(NAME.fullmatch(name)) and (self._root / name).is_dir() and not (self._root / name).is_symlink()
+
+
+def _signature(folder: Path) -> Signature:
+    """Changes whenever a file does: nobody but the kernel sets ctime."""
+    entries = reading.Bundle(folder).entries
+    return tuple((name, facts.st_size, facts.st_ctime_ns, facts.st_ino) for name, facts in sorted(entries.items()))
+
+
+def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
+    """The bundle as the page shows it. What cannot be read is null or empty; a check has the finding."""
+    bundle = reading.Bundle(folder)
+    manifest = _or_none(lambda: bundle.manifest)
+    summary = _or_none(lambda: bundle.summary)
+    told = _or_none(lambda: report(bundle, verdict)) or Report(folder.name, _unreadable(folder.name), (), ())
+    curve = _or_none(lambda: _curve(bundle)) or Columns(step=[], columns={name: [] for name in STEP_COLUMNS})
+    losses = [value for value in curve.columns["loss"] if value is not None]
+    score = summary.evaluation if summary else None
+    contents = [
+        answers.BundleFile(path=name, sha256=bundle.sha256(name), bytes=bundle.entries[name].st_size)
+        for name in bundle.files
+    ]
+    return answers.Bundle(
+        name=folder.name,
+        sentence=told.sentence,
+        level=verdict.level,
+        level_meaning=LEVEL_MEANING[verdict.level],
+        valid=verdict.valid,
+        outcome=manifest.run.outcome.kind if manifest else None,
+        hardware=hardware(manifest) if manifest else None,
+        model=f"{manifest.model.architecture}, {manifest.model.weights} weights" if manifest else None,
+        parameters=manifest.model.parameters if manifest else None,
+        steps=manifest.training.steps_completed if manifest else None,
+        final_loss=summary.training_result.final_loss.value if summary else None,
+        exact_match=score.metrics[0].value if isinstance(score, Performed) and score.metrics else None,
+        sealed_at=manifest.run.sealed_at if manifest else None,
+        run_id=manifest.run.run_id if manifest else None,
+        spark=_spread(losses, SPARK_POINTS),
+        files=len(contents),
+        bytes=sum(item.bytes for item in contents),
+        claims=[answers.Claim(**asdict(claim)) for claim in told.claims],
+        results=[
+            answers.CheckResult(
+                **{
+                    **asdict(result),
+                    "findings": [answers.Finding(**asdict(item), sentence=str(item)) for item in result.findings],
+                }
+            )
+            for result in verdict.results
+        ],
+        gaps=list(verdict.gaps),
+        limits=list(told.limits),
+        contents=contents,
+        curve=curve,
+        log_excerpt=_or_none(lambda: _excerpt(bundle.log_lines)) or [],
+        samples=_rows(bundle, reading.SAMPLES, Sample),
+        predictions=_rows(bundle, "eval/predictions.jsonl", Prediction),
+        manifest=_or_none(lambda: bundle.document(reading.MANIFEST)),
+        eval_summary=_or_none(lambda: bundle.document(reading.SUMMARY)),
+        verify_commands=[
+            f"python3 -m evidence verify submission_runs/{folder.name}",
+            f"(cd submission_runs/{folder.name} && sha256sum --check {reading.SUMS})",
+        ],
+    )
+
+
+def _unreadable(name: str) -> str:
+    return f"{name} cannot be read as a bundle; the findings say what is wrong."
+
+
+def _or_none(read: Callable[[], Value]) -> Value | None:
+    try:
+        return read()
+    except Unreadable:
+        return None
+
+
+def _curve(bundle: reading.Bundle) -> Columns:
+    rows = bundle.rows
+    before = [0, *(row.tokens for row in rows)]
+    pace = [
+        (row.tokens - tokens) / row.step_seconds if row.step_seconds > 0 else None
+        for row, tokens in zip(rows, before, strict=False)
+    ]
+    columns: dict[str, list[float | None]] = {
+        name: [getattr(row, name) for row in rows] for name in STEP_COLUMNS if name != "tokens_per_second"
+    }
+    return Columns(step=[row.step for row in rows], columns={**columns, "tokens_per_second": pace})
+
+
+def _excerpt(lines: list[str]) -> list[answers.LogLine]:
+    """The log's lines that a reviewer looks for: start, devices, the first and last steps, the end."""
+    steps = [number for number, line in enumerate(lines) if line.startswith(LOG_MARK) and '"kind":"step"' in line]
+    wanted = {*steps[:EXCERPT_STEPS], *steps[-EXCERPT_STEPS:]}
+    kinds = ('"kind":"run_start"', '"kind":"devices"', '"kind":"program"', '"kind":"evaluation"', '"kind":"finished"')
+    for number, line in enumerate(lines):
+        if line.startswith(LOG_MARK) and any(kind in line for kind in kinds):
+            wanted.add(number)
+    return [answers.LogLine(number=number + 1, text=lines[number]) for number in sorted(wanted)]
+
+
+def _rows(bundle: reading.Bundle, name: str, model: type[Any]) -> list[Any]:
+    """The rows of a file that have what is shown of them."""
+    rows: Iterable[Any] = _or_none(lambda: bundle.lines(name)) or []
+    names = model.model_fields
+    complete = [row for row in rows if isinstance(row, dict) and names.keys() <= row.keys()]
+    return [model(**{key: row[key] for key in names}) for row in complete]
+
+
+def _spread(values: list[float], count: int) -> list[float]:
+    if len(values) <= count:
+        return values
+    return [values[index * (len(values) - 1) // (count - 1)] for index in range(count)]

@@ -1,0 +1,108 @@
+"""POST /runs: from a request to a run folder, or to the sentences that say why not. Nothing half-made is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from backend.configs import library
+from backend.errors import on_field
+from backend.runs.answers import RunRequest
+from backend.settings import REPOSITORY, Settings
+from evidence import config_file, rundir
+from evidence.spec import NAME, Problem, RunSpec, SpecError, resolve
+
+
+def admit(settings: Settings, request: RunRequest) -> Path:
+    """A new run folder. Raises Invalid or SpecError naming every field that is wrong."""
+    document, text, source = _declared(settings, request)
+    overrides = dict(request.overrides)
+    if request.device is not None:
+        if overrides.get("device", request.device) != request.device:
+            other = str(overrides["device"])[:40]
+            message = f"device is {request.device} and the override of device is {other!r}; give one of them"
+            raise on_field("device", message)
+        overrides["device"] = request.device
+    if request.name is not None:
+        check_name(request.name)
+    spec, _ = resolve(document, overrides)
+    overrides |= _opened_paths(settings, spec)
+    spec, changed = resolve(document, overrides)
+    return rundir.create(
+        settings.runs,
+        spec,
+        config=source,
+        config_text=text,
+        overrides=changed,
+        name=request.name or "",
+        notes=request.notes,
+        tags=tuple(dict.fromkeys(request.tags)),
+        launcher=request.launcher,
+    )
+
+
+def check_name(name: str) -> None:
+    """Raises Invalid for a name that no folder should have."""
+    if not NAME.fullmatch(name):
+        rule = "1 to 80 letters, digits, '.', '_' or '-', starting with a letter or digit"
+        raise on_field("name", f"name must be {rule}, got {name[:80]!r}")
+
+
+def _declared(settings: Settings, request: RunRequest) -> tuple[dict[str, Any], str, str]:
+    """The config's document, its text, and what it is called."""
+    if (request.config is None) == (request.spec is None):
+        given = "both" if request.config is not None else "neither"
+        message = f"give either config, the name of a shipped config, or spec, a config's content; got {given}"
+        raise on_field("config", message)
+    if request.config is not None:
+        path = library.find(settings, request.config)
+        document, text = config_file.load(path)
+        return document, text, library.shown(path)
+    assert request.spec is not None
+    resolve(request.spec, {})  # whatever is wrong with it is said before it is written down as YAML
+    return request.spec, config_file.dumps(request.spec), "spec"
+
+
+def _opened_paths(settings: Settings, spec: RunSpec) -> dict[str, str]:
+    """For each file that the trainer will open: its path as the trainer can open it. Raises SpecError."""
+    wanted = {"data.train_path": spec.data.train_path, "data.eval_path": spec.data.eval_path}
+    if spec.weights.source == "folder":
+        wanted["weights.path"] = spec.weights.path
+    if spec.tokenizer.kind == "huggingface":
+        wanted["tokenizer.path"] = spec.tokenizer.path
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for key, path in wanted.items():
+        if path:
+            place = _find(settings, key, path)
+            if isinstance(place, Problem):
+                problems.append(place)
+            else:
+                found[key] = library.shown(place)
+    if problems:
+        raise SpecError(problems)
+    return found
+
+
+def _find(settings: Settings, key: str, path: str) -> Path | Problem:
+    """The file or folder that ``path`` means: as it stands, from the repository, or from a data root."""
+    roots = settings.data_roots
+    names = ", ".join(library.shown(root) for root in roots)
+    kind = "file" if key.startswith("data.") else "folder"
+    inside = False
+    for base in (REPOSITORY, *roots):
+        place = base / path
+        try:
+            real = place.resolve()
+            if not any(real.is_relative_to(root.resolve()) for root in roots):
+                continue
+            inside = True
+            if real.is_file() if kind == "file" else real.is_dir():
+                return real
+        except (OSError, ValueError, RuntimeError):  # a name too long, a loop of links
+            continue
+    if inside:
+        return Problem(key, f"{key}: there is no {kind} {path[:200]!r} in the data folders ({names})")
+    return Problem(
+        key, f"{key} must lie in one of the data folders ({names}), got {path[:200]!r}; ASSAY_DATA_ROOTS adds folders"
+    )

@@ -1,0 +1,177 @@
+"""Events into rows. The byte offset moves in the transaction that writes the rows, so a crash loses nothing.
+
+Nor does it double anything: rows are keyed by their place, so reading lines again changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from backend import tables
+from evidence import canonical, events, rundir
+from evidence.rundir import Ask
+from evidence.status import Status
+
+BLOCK_BYTES = 1 << 20
+PACE_WEIGHT = 0.05
+"""Share of the newest step in the moving average from which the time left is told."""
+SPARK_POINTS = 39
+"""Kept losses of a run; its latest one makes them 40."""
+
+
+def add(connection: Connection, ask: Ask) -> None:
+    """A row for a run folder, nothing of it read yet. Adding it again changes nothing."""
+    row = {
+        "id": ask.run_id,
+        "name": ask.name,
+        "config": ask.config,
+        "device": ask.spec.device,
+        "notes": ask.notes,
+        "tags": list(ask.tags),
+        "created_at": ask.created_at,
+        "steps": ask.spec.training.steps,
+        "state": "queued",
+        "reason": "",
+        "bundles": [],
+        "offset": 0,
+        "invalid_lines": 0,
+        "step": 0,
+        "tokens": 0,
+        "spark": [],
+        "revision": _revision(connection),
+    }
+    connection.execute(insert(tables.runs).values(row).on_conflict_do_nothing())
+
+
+def remove(connection: Connection, run_id: str) -> None:
+    for table in (tables.steps, tables.events):
+        connection.execute(delete(table).where(table.c.run == run_id))
+    connection.execute(delete(tables.runs).where(tables.runs.c.id == run_id))
+
+
+def set_status(connection: Connection, run_id: str, status: Status, bundles: list[str]) -> bool:
+    """Write down where a run stands; False when that was known."""
+    row = {
+        "state": status.state,
+        "reason": status.reason,
+        "started_at": status.started_at or None,
+        "ended_at": status.ended_at or None,
+        "bundles": bundles,
+    }
+    known = connection.execute(
+        select(*(tables.runs.c[name] for name in row)).where(tables.runs.c.id == run_id)
+    ).one_or_none()
+    if known is None or known._asdict() == row:
+        return False
+    _change(connection, run_id, row)
+    # Others may have moved up behind it.
+    connection.execute(
+        update(tables.runs).where(tables.runs.c.state == "queued").values(revision=_revision(connection))
+    )
+    return True
+
+
+def read_on(connection: Connection, run: Path) -> int:
+    """Read the next whole lines of a run's events into rows; returns how many bytes that were."""
+    known = connection.execute(select(tables.runs).where(tables.runs.c.id == run.name)).one_or_none()
+    if known is None:
+        return 0
+    lines, end = rundir.whole_lines(run / rundir.EVENTS, known.offset, BLOCK_BYTES)
+    if end == known.offset:
+        return 0
+    block = _Block(run.name, known.offset, dict(known._mapping))
+    for line in lines:
+        block.read(line)
+    if block.steps:
+        statement = insert(tables.steps)
+        keys = ("run", "step")
+        changed = {name: statement.excluded[name] for name in tables.steps.c.keys() if name not in keys}  # noqa: SIM118
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), block.steps)
+    if block.others:
+        connection.execute(insert(tables.events).on_conflict_do_nothing(), block.others)
+    _change(connection, run.name, {**block.row, "offset": end})
+    return end - int(known.offset)
+
+
+def _change(connection: Connection, run_id: str, row: dict[str, Any]) -> None:
+    statement = update(tables.runs).where(tables.runs.c.id == run_id)
+    connection.execute(statement.values({**row, "revision": _revision(connection)}))
+
+
+def _revision(connection: Connection) -> int:
+    return (connection.execute(select(func.max(tables.runs.c.revision))).scalar() or 0) + 1
+
+
+@dataclass
+class _Block:
+    """Rows made of the lines from ``offset`` on, and the run's row brought up to them."""
+
+    run: str
+    offset: int
+    row: dict[str, Any]
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    others: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self, line: bytes) -> None:
+        self.offset += len(line) + 1
+        try:
+            event = events.decode(line)
+        except events.EventError:
+            self.row["invalid_lines"] += 1
+            return
+        if isinstance(event, events.Step):
+            self._step(event)
+        else:
+            document = canonical.decode(line)
+            self.others.append({"run": self.run, "offset": self.offset, "kind": event.kind, "document": document})
+            self._other(event)
+
+    def _step(self, event: events.Step) -> None:
+        row = self.row
+        tokens = event.tokens - row["tokens"]
+        pace = tokens / event.step_seconds if event.step_seconds > 0 and tokens > 0 else None
+        self.steps.append(
+            {
+                "run": self.run,
+                "step": event.step,
+                "offset": self.offset,
+                "loss": event.loss,
+                "grad_norm": event.grad_norm,
+                "param_norm": event.param_norm,
+                "learning_rate": event.learning_rate,
+                "tokens": event.tokens,
+                "step_seconds": event.step_seconds,
+                "tokens_per_second": pace,
+                "epoch": event.epoch,
+            }
+        )
+        if event.step > 1:  # the first step may wait for the compiler
+            before = row["pace_seconds"]
+            row["pace_seconds"] = (
+                event.step_seconds if before is None else (before + PACE_WEIGHT * (event.step_seconds - before))
+            )
+        stride = -(-row["steps"] // SPARK_POINTS)
+        if (event.step - 1) % stride == 0:
+            row["spark"] = [*row["spark"], event.loss][:SPARK_POINTS]
+        row.update(
+            step=event.step,
+            loss=event.loss,
+            learning_rate=event.learning_rate,
+            tokens=event.tokens,
+            tokens_per_second=pace,
+        )
+
+    def _other(self, event: events.Event) -> None:
+        if isinstance(event, events.Phase):
+            self.row["phase"] = event.name
+        elif isinstance(event, events.Devices):
+            self.row["hardware"] = f"{event.devices_used} × {event.device_kind}"
+        elif isinstance(event, events.Model):
+            self.row["parameters"] = event.parameters
+        elif isinstance(event, events.Evaluation):
+            self.row["exact_match"] = event.exact_match

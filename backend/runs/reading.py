@@ -1,0 +1,160 @@
+"""What the run pages show beyond the summary: details from the folder's documents, its events and its log."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from backend.errors import NotFound, on_field
+from backend.runs.answers import (
+    Checkpoint,
+    Checkpoints,
+    Evaluation,
+    Evaluations,
+    LogSlice,
+    Overridden,
+    Prediction,
+    Predictions,
+    Run,
+    RunError,
+    RunWarning,
+    Sample,
+    Samples,
+)
+from backend.server import Server
+from evidence import canonical, rundir
+from evidence.events import LOG_MARK
+
+TAIL_LINES, TAIL_BYTES = 40, 64 << 10
+MARK = LOG_MARK.encode()
+
+
+def whole(server: Server, run: Path) -> Run:
+    """Everything about one run. Raises NotFound when its folder has just gone."""
+    store = server.store
+    try:
+        summary, ask = store.summary(run.name), rundir.read_ask(run)
+        config_text = (run / rundir.CONFIG).read_text(encoding="utf-8", errors="replace")
+    except (KeyError, OSError):
+        raise NotFound(f"there is no run {run.name}") from None
+    finished = store.latest(run.name, "finished") or {}
+    return Run(
+        **summary.model_dump(),
+        devices=store.latest(run.name, "devices"),
+        model=store.latest(run.name, "model"),
+        data=store.latest(run.name, "data"),
+        program=store.latest(run.name, "program"),
+        spec=ask.spec.as_dict(),
+        overrides=[Overridden(**asdict(item)) for item in ask.overrides],
+        config_text=config_text,
+        launch=_document(run / rundir.LAUNCH),
+        nonce=ask.nonce,
+        error=_error(run, summary.reason, finished) if summary.state in ("failed", "lost") else None,
+        warnings=_warnings(server, run),
+        directory=str(run),
+    )
+
+
+def log(run: Path, offset: int, limit_bytes: int, tail_bytes: int | None, fold: bool) -> LogSlice:
+    """A piece of output.log; it starts and ends at line ends wherever there are any in reach."""
+    try:
+        with (run / rundir.OUTPUT).open("rb") as stream:
+            size = stream.seek(0, 2)
+            start = min(offset, size) if tail_bytes is None else max(0, size - tail_bytes)
+            stream.seek(start)
+            data = stream.read(limit_bytes if tail_bytes is None else tail_bytes)
+    except FileNotFoundError:
+        return LogSlice(offset=0, next_offset=0, size=0, text="")
+    if tail_bytes is not None and start and (first := data.find(b"\n") + 1):
+        start, data = start + first, data[first:]
+    if start + len(data) < size and (last := data.rfind(b"\n") + 1):
+        data = data[:last]
+    text = unmarked(data) if fold else data
+    return LogSlice(offset=start, next_offset=start + len(data), size=size, text=text.decode("utf-8", "replace"))
+
+
+def unmarked(data: bytes) -> bytes:
+    """``data`` without the lines that only repeat events."""
+    if MARK not in data:
+        return data
+    return b"".join(line for line in data.splitlines(keepends=True) if not line.startswith(MARK))
+
+
+def checkpoints(server: Server, run: Path) -> Checkpoints:
+    found = server.store.of_kind(run.name, "checkpoint")
+    names = Checkpoint.model_fields.keys() - {"on_disk"}
+    return Checkpoints(
+        checkpoints=[
+            Checkpoint(**{name: event[name] for name in names}, on_disk=_inside(run, event["path"]) != run)
+            for event in found
+        ]
+    )
+
+
+def samples(server: Server, run: Path) -> Samples:
+    return Samples(samples=[_only(Sample, event) for event in server.store.of_kind(run.name, "sample")])
+
+
+def evaluations(server: Server, run: Path) -> Evaluations:
+    return Evaluations(evaluations=[_only(Evaluation, event) for event in server.store.of_kind(run.name, "evaluation")])
+
+
+def predictions(server: Server, run: Path, step: int | None) -> Predictions:
+    """Raises Invalid for a step that was not evaluated."""
+    done = {event["step"]: event for event in server.store.of_kind(run.name, "evaluation")}
+    if step is None and not done:
+        return Predictions(step=None, predictions=[])
+    if step is not None and step not in done:
+        known = ", ".join(map(str, sorted(done))) or "none yet"
+        raise on_field("step", f"step must be one that was evaluated ({known}), got {step}")
+    event = done[max(done) if step is None else step]
+    return Predictions(step=event["step"], predictions=prediction_lines(_inside(run, event["predictions"]["path"])))
+
+
+def prediction_lines(path: Path) -> list[Prediction]:
+    """The predictions in a JSON Lines file; lines that are none are left out."""
+    lines, _ = rundir.whole_lines(path, 0, 64 << 20)
+    found = []
+    for line in lines:
+        try:
+            found.append(_only(Prediction, canonical.decode(line)))
+        except (ValueError, LookupError, TypeError):
+            continue
+    return found
+
+
+def _only(model: type[Any], event: dict[str, Any]) -> Any:
+    return model(**{name: event[name] for name in model.model_fields})
+
+
+def _inside(root: Path, path: str) -> Path:
+    """``root/path``; ``root`` itself where that is not there or outside of it: events are a trainer's word."""
+    place = (root / path).resolve()
+    return place if place.is_relative_to(root.resolve()) and place.exists() else root
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        return rundir.read_document(path) or None
+    except canonical.JsonError:
+        return None
+
+
+def _error(run: Path, reason: str, finished: dict[str, Any]) -> RunError:
+    slice = log(run, 0, TAIL_BYTES, TAIL_BYTES, fold=True)
+    return RunError(
+        stage=finished.get("stage", ""),
+        type=finished.get("error_type", ""),
+        message=finished.get("error_message", "") or reason,
+        log_tail="\n".join(slice.text.splitlines()[-TAIL_LINES:]),
+    )
+
+
+def _warnings(server: Server, run: Path) -> list[RunWarning]:
+    found = [_only(RunWarning, event) for event in server.store.of_kind(run.name, "warning")]
+    if invalid := server.store.invalid_lines(run.name):
+        lines = f"{invalid:,} lines are" if invalid > 1 else "1 line is"
+        message = f"{lines} not events of this version and left out of everything shown here."
+        found.append(RunWarning(time=None, code="invalid_lines", message=f"events.jsonl: {message}"))
+    return found

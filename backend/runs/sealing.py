@@ -1,0 +1,30 @@
+"""POST /runs/{id}/seal: a bundle of an ended run, or the findings that stand against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend.errors import Conflict, Invalid
+from backend.runs.admission import check_name
+from backend.server import Server
+from evidence.bundle import NameTaken, SealRefused
+from evidence.bundle import seal as seal_run
+from evidence.status import LIVE
+
+
+def seal(server: Server, run: Path, name: str | None) -> str:
+    """The name of the new bundle. Raises Conflict, Invalid."""
+    summary = server.store.summary(run.name)
+    wanted = summary.name if name is None else name
+    check_name(wanted)
+    if summary.state in LIVE:
+        raise Conflict(f"run {run.name} is {summary.state}; only a run that has ended can be sealed")
+    try:
+        seal_run(run, server.settings.submissions, wanted)
+    except NameTaken as error:
+        raise Conflict(str(error)) from None
+    except SealRefused as error:
+        findings = [(result.id, str(finding)) for result in error.results for finding in result.findings]
+        sentences = "; ".join(text for _, text in findings)
+        raise Invalid(f"the run cannot be sealed: {sentences}", findings=findings) from None
+    return wanted

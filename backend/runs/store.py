@@ -1,0 +1,230 @@
+"""What the index knows, read. Writing is ingest's."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+
+from backend.database import Database
+from backend.errors import on_field
+from backend.runs.answers import Columns, RunPage, RunSummary
+from backend.tables import events, runs, steps
+from evidence.status import LIVE
+
+BUSY = ("starting", "running", "stopping")
+SORTS = {"created": runs.c.id, "name": runs.c.name, "loss": runs.c.loss}
+
+
+def slot(device: str) -> str:
+    """The device kind that a run occupies; what "auto" will find is not known before it starts, so it counts as cpu."""
+    return "cpu" if device == "auto" else device
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the queue and the follower need of a run."""
+
+    id: str
+    device: str
+    state: str
+    offset: int
+
+
+class Store:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def has(self, run_id: str) -> bool:
+        with self.database.read() as connection:
+            return connection.execute(select(runs.c.id).where(runs.c.id == run_id)).first() is not None
+
+    def standings(self) -> list[Standing]:
+        """Every run, oldest first."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(runs.c.id, runs.c.device, runs.c.state, runs.c.offset).order_by(runs.c.id))
+            return [Standing(*row) for row in rows]
+
+    def counts(self) -> tuple[int, int]:
+        """Runs that run, and runs that wait."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(runs.c.state, func.count().label("count")).group_by(runs.c.state))
+            by_state = {row.state: int(row.count) for row in rows}
+        return sum(by_state.get(state, 0) for state in BUSY), by_state.get("queued", 0)
+
+    def summary(self, run_id: str) -> RunSummary:
+        """Raises KeyError."""
+        with self.database.read() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+            if row is None:
+                raise KeyError(run_id)
+            return _summary(row, _positions(connection))
+
+    def changed(self, after: int, only: Sequence[str] | None, newest: int = 200) -> tuple[list[RunSummary], int]:
+        """Summaries changed since revision ``after`` (of the runs ``only``, or all), and the latest revision.
+
+        From the beginning (0), of all runs: the newest ones and those that live.
+        """
+        query = select(runs).where(runs.c.revision > after)
+        if only is not None:
+            query = query.where(runs.c.id.in_(only))
+        elif not after:
+            recent = select(runs.c.id).order_by(runs.c.id.desc()).limit(newest).scalar_subquery()
+            query = query.where(or_(runs.c.state.in_(LIVE), runs.c.id.in_(recent)))
+        with self.database.read() as connection:
+            rows = connection.execute(query.order_by(runs.c.revision)).all()
+            latest = connection.execute(select(func.max(runs.c.revision))).scalar() or 0
+            positions = _positions(connection) if rows else {}
+        return [_summary(row, positions) for row in rows], latest
+
+    def page(self, *, q: str, state: str | None, tag: str, sort: str, limit: int, cursor: str) -> RunPage:
+        """One page of runs. Raises Invalid for a cursor that no page gave."""
+        query = select(runs)
+        if q:
+            pattern = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            columns = (runs.c.name, runs.c.id, runs.c.config, runs.c.notes)
+            query = query.where(or_(*(column.like(pattern, escape="\\") for column in columns)))
+        if state:
+            query = query.where(runs.c.state == state)
+        if tag:
+            tags = func.json_each(runs.c.tags).table_valued("value")
+            query = query.where(select(tags.c.value).where(tags.c.value == tag).exists())
+        with self.database.read() as connection:
+            total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+            rows = connection.execute(_after(query, sort, cursor).limit(limit + 1)).all()
+            positions = _positions(connection)
+        following = _cursor(rows[limit - 1], sort) if len(rows) > limit else None
+        return RunPage(runs=[_summary(row, positions) for row in rows[:limit]], total=total, next_cursor=following)
+
+    def columns(self, run_id: str, names: Sequence[str], from_step: int, to_step: int) -> Columns:
+        """The run's steps as columns, in the order of steps."""
+        query = (
+            select(steps.c.step, *(steps.c[name] for name in names))
+            .where(steps.c.run == run_id, steps.c.step.between(from_step, to_step))
+            .order_by(steps.c.step)
+        )
+        with self.database.read() as connection:
+            return _columns(names, connection.execute(query).all())
+
+    def steps_after(self, run_id: str, names: Sequence[str], offset: int, limit: int) -> tuple[Columns, int]:
+        """Up to ``limit`` steps whose lines end behind byte ``offset``, and where the last of them ends."""
+        query = (
+            select(steps.c.offset, steps.c.step, *(steps.c[name] for name in names))
+            .where(steps.c.run == run_id, steps.c.offset > offset)
+            .order_by(steps.c.offset)
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return _columns(names, [row[1:] for row in rows]), rows[-1][0] if rows else offset
+
+    def events_after(self, run_id: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
+        """Up to ``limit`` events (steps aside) whose lines end behind byte ``offset``, and where the last one ends."""
+        query = (
+            select(events.c.offset, events.c.document)
+            .where(events.c.run == run_id, events.c.offset > offset)
+            .order_by(events.c.offset)
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return [row.document for row in rows], rows[-1].offset if rows else offset
+
+    def of_kind(self, run_id: str, kind: str) -> list[dict[str, Any]]:
+        """The run's events of one kind, in order."""
+        query = select(events.c.document).where(events.c.run == run_id, events.c.kind == kind).order_by(events.c.offset)
+        with self.database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def latest(self, run_id: str, kind: str) -> dict[str, Any] | None:
+        query = select(events.c.document).where(events.c.run == run_id, events.c.kind == kind)
+        with self.database.read() as connection:
+            return connection.execute(query.order_by(events.c.offset.desc()).limit(1)).scalar()
+
+    def invalid_lines(self, run_id: str) -> int:
+        with self.database.read() as connection:
+            return connection.execute(select(runs.c.invalid_lines).where(runs.c.id == run_id)).scalar() or 0
+
+
+def _columns(names: Sequence[str], rows: Sequence[Any]) -> Columns:
+    series = list(zip(*rows, strict=True)) if rows else [()] * (len(names) + 1)
+    return Columns(
+        step=list(series[0]), columns={name: list(values) for name, values in zip(names, series[1:], strict=True)}
+    )
+
+
+def _positions(connection: Connection) -> dict[str, int]:
+    """Each queued run's place among those that wait for its device."""
+    query = select(runs.c.id, runs.c.device).where(runs.c.state == "queued").order_by(runs.c.id)
+    places: dict[str, int] = {}
+    waiting: dict[str, int] = {}
+    for run_id, device in connection.execute(query):
+        waiting[slot(device)] = places[run_id] = waiting.get(slot(device), 0) + 1
+    return places
+
+
+def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
+    left = row.steps - row.step
+    going = row.state in ("running", "stopping") and row.pace_seconds is not None
+    return RunSummary(
+        id=row.id,
+        name=row.name,
+        state=row.state,
+        reason=row.reason,
+        phase=row.phase,
+        step=row.step,
+        steps=row.steps,
+        loss=row.loss,
+        exact_match=row.exact_match,
+        learning_rate=row.learning_rate,
+        tokens_per_second=row.tokens_per_second,
+        device=row.device,
+        hardware=row.hardware,
+        config=row.config,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        eta_seconds=max(0, left) * row.pace_seconds if going else None,
+        queue_position=positions.get(row.id) if row.state == "queued" else None,
+        parameters=row.parameters,
+        notes=row.notes,
+        tags=row.tags,
+        bundles=row.bundles,
+        spark=[*row.spark, row.loss] if row.loss is not None else [],
+    )
+
+
+def _after(query: Select[Any], sort: str, cursor: str) -> Select[Any]:
+    """``query`` in order, from behind the row that ``cursor`` names. Unknown losses come last either way."""
+    column, descending = SORTS[sort.removeprefix("-")], sort.startswith("-")
+    order = column.desc() if descending else column.asc()
+    query = query.order_by(order.nulls_last(), runs.c.id.desc())
+    if not cursor:
+        return query
+    value, run_id = _parse_cursor(cursor, sort)
+    if column is runs.c.id:
+        return query.where(runs.c.id < run_id if descending else runs.c.id > run_id)
+    if value is None:
+        return query.where(column.is_(None), runs.c.id < run_id)
+    beyond = column < value if descending else column > value
+    return query.where(or_(beyond, and_(column == value, runs.c.id < run_id), column.is_(None)))
+
+
+def _cursor(row: Row[Any], sort: str) -> str:
+    value = row._mapping[SORTS[sort.removeprefix("-")]]
+    return base64.urlsafe_b64encode(json.dumps([sort, value, row.id]).encode()).decode()
+
+
+def _parse_cursor(text: str, sort: str) -> tuple[str | float | None, str]:
+    try:
+        order, value, run_id = json.loads(base64.urlsafe_b64decode(text.encode()))
+    except (ValueError, binascii.Error):
+        order = value = run_id = None
+    if order != sort or not isinstance(run_id, str) or not isinstance(value, str | float | None):
+        raise on_field("cursor", f"cursor must be the next_cursor of a page sorted by {sort}, got {text!r}")
+    return value, run_id
