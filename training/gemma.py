@@ -3,7 +3,7 @@
 Axis letters: b batch, s sequence, t key slots (equal to s, or the cache's length), d hidden_size, h query heads,
 k key and value heads, e head_dim, v vocabulary.
 
-Parameters are float32; activations are of ``How.dtype``, norms and softmax inside in float32.
+A new model is all zeros: ``weights.py`` fills it. Parameters are float32; activations are of ``How.dtype``, norms and softmax inside in float32.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def rotate(x: Float[Array, "b s n e"], positions: Int[Array, "b s"], theta: floa
 
 
 class Attention(nnx.Module):
-    def __init__(self, spec: ModelSpec, how: How, rngs: nnx.Rngs) -> None:
+    def __init__(self, spec: ModelSpec, how: How) -> None:
         heads, key_heads = spec.num_attention_heads * spec.head_dim, spec.num_key_value_heads * spec.head_dim
         self.spec, self.how = spec, how
-        self.query = _matrix(rngs, spec.hidden_size, heads)
-        self.key = _matrix(rngs, spec.hidden_size, key_heads)
-        self.value = _matrix(rngs, spec.hidden_size, key_heads)
-        self.output = _matrix(rngs, heads, spec.hidden_size, 2 * spec.num_hidden_layers)
+        self.query = _matrix(spec.hidden_size, heads)
+        self.key = _matrix(spec.hidden_size, key_heads)
+        self.value = _matrix(spec.hidden_size, key_heads)
+        self.output = _matrix(heads, spec.hidden_size)
 
     def __call__(
         self,
@@ -106,11 +106,11 @@ class Attention(nnx.Module):
 
 
 class Mlp(nnx.Module):
-    def __init__(self, spec: ModelSpec, how: How, rngs: nnx.Rngs) -> None:
+    def __init__(self, spec: ModelSpec, how: How) -> None:
         self.how = how
-        self.gate = _matrix(rngs, spec.hidden_size, spec.intermediate_size)
-        self.up = _matrix(rngs, spec.hidden_size, spec.intermediate_size)
-        self.down = _matrix(rngs, spec.intermediate_size, spec.hidden_size, 2 * spec.num_hidden_layers)
+        self.gate = _matrix(spec.hidden_size, spec.intermediate_size)
+        self.up = _matrix(spec.hidden_size, spec.intermediate_size)
+        self.down = _matrix(spec.intermediate_size, spec.hidden_size)
 
     def __call__(self, x: Float[Array, "b s d"]) -> Float[Array, "b s d"]:
         gate = jax.nn.gelu(x @ self.how.weight(self.gate), approximate=True)
@@ -118,12 +118,12 @@ class Mlp(nnx.Module):
 
 
 class Layer(nnx.Module):
-    def __init__(self, spec: ModelSpec, how: How, rngs: nnx.Rngs) -> None:
+    def __init__(self, spec: ModelSpec, how: How) -> None:
         self.spec, self.how = spec, how
         self.attention_norm = nnx.Param(jnp.zeros(spec.hidden_size))
-        self.attention = Attention(spec, how, rngs)
+        self.attention = Attention(spec, how)
         self.mlp_norm = nnx.Param(jnp.zeros(spec.hidden_size))
-        self.mlp = Mlp(spec, how, rngs)
+        self.mlp = Mlp(spec, how)
 
     def __call__(
         self,
@@ -141,11 +141,11 @@ class Layer(nnx.Module):
 
 
 class Gemma(nnx.Module):
-    def __init__(self, spec: ModelSpec, how: How, rngs: nnx.Rngs) -> None:
+    def __init__(self, spec: ModelSpec, how: How) -> None:
         self.spec, self.how = spec, how
         width = spec.hidden_size
-        self.embedding = nnx.Param(jax.random.normal(rngs.params(), (spec.vocab_size, width)) * width**-0.5)
-        self.layers = nnx.List([Layer(spec, how, rngs) for _ in range(spec.num_hidden_layers)])
+        self.embedding = _matrix(spec.vocab_size, width)
+        self.layers = nnx.List([Layer(spec, how) for _ in range(spec.num_hidden_layers)])
         self.final_norm = nnx.Param(jnp.zeros(width))
 
     def __call__(self, tokens: Int[Array, "b s"]) -> Float[Array, "b s d"]:
@@ -204,7 +204,5 @@ class Gemma(nnx.Module):
         return x
 
 
-def _matrix(rngs: nnx.Rngs, rows: int, columns: int, residual_branches: int = 1) -> nnx.Param[Any]:
-    """Normal of variance 1/rows, smaller for what is added to the residual stream so that its sum starts near one."""
-    scale = (rows * residual_branches) ** -0.5
-    return nnx.Param(jax.random.normal(rngs.params(), (rows, columns)) * scale)
+def _matrix(rows: int, columns: int) -> nnx.Param[Any]:
+    return nnx.Param(jnp.zeros((rows, columns)))

@@ -49,10 +49,6 @@ class Trainer:
     def model(self, params: Any) -> Gemma:
         return nnx.merge(self.graph, params)  # type: ignore[no-any-return]
 
-    def random_params(self) -> Any:
-        """Random parameters, made where they will lie, a function of the seed alone."""
-        return jax.jit(lambda: _params(self.spec, self.placement), out_shardings=self.shardings.params)()
-
     def start(self, params: Any) -> State:
         moments = jax.jit(optimizer.transformation(self.spec.optimizer).init, out_shardings=self.shardings.moments)
         return State(params, moments(params))
@@ -107,8 +103,8 @@ class Trainer:
 
 def prepare(spec: RunSpec, placement: Placement) -> Trainer:
     """A Trainer, from shapes alone: nothing is allocated."""
-    model = nnx.eval_shape(lambda: _model(spec, placement))
-    graph, state = nnx.split(model)
+    how = How(spec.training.compute_dtype, spec.plan, placement)
+    graph, state = nnx.split(nnx.eval_shape(lambda: Gemma(spec.model, how)))
     params = nnx.to_pure_dict(state)
     moments = jax.eval_shape(optimizer.transformation(spec.optimizer).init, params)
     abstract = State(params, moments)
@@ -134,15 +130,6 @@ def compile_step(trainer: Trainer) -> tuple[Any, events.Program]:
         temporary_bytes=int(memory.temp_size_in_bytes),
         alias_bytes=int(memory.alias_size_in_bytes),
     )
-
-
-def _model(spec: RunSpec, placement: Placement) -> Gemma:
-    how = How(spec.training.compute_dtype, spec.plan, placement)
-    return Gemma(spec.model, how, nnx.Rngs(params=spec.training.seed))
-
-
-def _params(spec: RunSpec, placement: Placement) -> Any:
-    return nnx.to_pure_dict(nnx.split(_model(spec, placement))[1])
 
 
 def _shardings(abstract: State, placement: Placement) -> State:

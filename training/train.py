@@ -36,7 +36,7 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
 
         reporter.phase("building")
         trainer = prepare(spec, placement)
-        params = trainer.random_params() if folder is None else weights.load(folder, trainer)
+        params = weights.random(trainer) if folder is None else weights.load(folder, trainer)
         state = trainer.start(params)
         reporter.emit(_describe(spec, state))
 

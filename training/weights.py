@@ -1,9 +1,10 @@
-"""Hugging Face Gemma 1 weights ↔ this model's parameters, by one table."""
+"""Initial parameters: random from the seed, or Hugging Face Gemma 1 weights by one table of names."""
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,27 @@ def check_config(folder: Path, model: ModelSpec) -> None:
         asked = getattr(model, key)
         if key in document and document[key] != asked:
             raise WeightsError(f"model.{key} must be {document[key]}, as in {folder / CONFIG}, got {asked}")
+
+
+def random(trainer: Trainer) -> Any:
+    """Random parameters, a function of seed and path alone: matrices normal with variance 1/fan-in, norms zero.
+
+    What is added to the residual stream is scaled down, so that the stream's variance stays near one at any depth.
+    They come from numpy, so they depend neither on the devices nor on the version of jax.
+    """
+    seed, layers = trainer.spec.training.seed, trainer.spec.model.num_hidden_layers
+
+    def draw(path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if leaf.ndim == 1:
+            return jax.device_put(np.zeros(leaf.shape, np.float32), sharding)
+        generator = np.random.Generator(np.random.Philox(key=np.array([seed, zlib.crc32(name.encode())], np.uint64)))
+        fan_in = leaf.shape[1] if name == "embedding" else leaf.shape[0]
+        branches = 2 * layers if name.endswith((".output", ".down")) else 1
+        scale = np.float32((fan_in * branches) ** -0.5)
+        return jax.device_put(generator.standard_normal(leaf.shape, np.float32) * scale, sharding)
+
+    return jax.tree_util.tree_map_with_path(draw, trainer.abstract.params, trainer.shardings.params)
 
 
 def load(folder: Path, trainer: Trainer) -> Any:
