@@ -19,7 +19,14 @@ STOP_SECONDS = 2
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        settings = configuration.read()
+        return serve(configuration.read())
+    except SettingsError as error:
+        return _refuse(str(error))
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal says stop; returns the exit code."""
+    try:
         listener = _listen(settings)
     except SettingsError as error:
         return _refuse(str(error))

@@ -203,7 +203,7 @@ class MetricsBlock(BaseModel):
     """At most 5,000 steps of one run, each exactly once."""
 
     run: str
-    columns: dict[str, list[float | None]] = Field(description="step and every column of Columns")
+    columns: dict[str, list[int | float | None]] = Field(description="step and every column of Columns")
 
 
 class EventsBlock(BaseModel):

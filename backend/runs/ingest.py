@@ -98,6 +98,11 @@ def read_on(connection: Connection, run: Path) -> int:
     return end - int(known.offset)
 
 
+def is_kept(step: int, steps: int) -> bool:
+    """Whether the loss of ``step`` is one of the at most 39 that show a run of ``steps`` at a glance."""
+    return (step - 1) % -(-steps // SPARK_POINTS) == 0
+
+
 def _change(connection: Connection, run_id: str, row: dict[str, Any]) -> None:
     statement = update(tables.runs).where(tables.runs.c.id == run_id)
     connection.execute(statement.values({**row, "revision": _revision(connection)}))
@@ -155,8 +160,7 @@ class _Block:
             row["pace_seconds"] = (
                 event.step_seconds if before is None else (before + PACE_WEIGHT * (event.step_seconds - before))
             )
-        stride = -(-row["steps"] // SPARK_POINTS)
-        if (event.step - 1) % stride == 0:
+        if is_kept(event.step, row["steps"]):
             row["spark"] = [*row["spark"], event.loss][:SPARK_POINTS]
         row.update(
             step=event.step,

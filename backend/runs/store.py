@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from backend.database import Database
 from backend.errors import on_field
+from backend.runs import ingest
 from backend.runs.answers import Columns, RunPage, RunSummary
 from backend.tables import events, runs, steps
 from evidence.status import LIVE
@@ -53,8 +54,8 @@ class Store:
     def counts(self) -> tuple[int, int]:
         """Runs that run, and runs that wait."""
         with self.database.read() as connection:
-            rows = connection.execute(select(runs.c.state, func.count().label("count")).group_by(runs.c.state))
-            by_state = {row.state: int(row.count) for row in rows}
+            rows = connection.execute(select(runs.c.state, func.count()).group_by(runs.c.state))
+            by_state: dict[str, int] = {state: number for state, number in rows}  # noqa: C416 - a Row is no pair to mypy
         return sum(by_state.get(state, 0) for state in BUSY), by_state.get("queued", 0)
 
     def summary(self, run_id: str) -> RunSummary:
@@ -195,8 +196,14 @@ def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
         notes=row.notes,
         tags=row.tags,
         bundles=row.bundles,
-        spark=[*row.spark, row.loss] if row.loss is not None else [],
+        spark=_spark(row),
     )
+
+
+def _spark(row: Row[Any]) -> list[float]:
+    """The kept losses, and the latest one unless it is kept already."""
+    kept = ingest.is_kept(row.step, row.steps) or not row.step
+    return list(row.spark) if kept else [*row.spark, row.loss]
 
 
 def _after(query: Select[Any], sort: str, cursor: str) -> Select[Any]:

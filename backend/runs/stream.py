@@ -166,7 +166,8 @@ class _Client:
         if not found.step:
             return []
         self.behind |= len(found.step) == MOST_STEPS
-        columns: dict[str, list[float | None]] = {"step": [*found.step], **found.columns}
+        columns: dict[str, list[int | float | None]] = {"step": [*found.step]}
+        columns |= {name: [*values] for name, values in found.columns.items()}
         return [self._move(replace(place, steps=end), "metrics", MetricsBlock(run=run_id, columns=columns))]
 
     def _events(self, run_id: str) -> list[ServerSentEvent]:
