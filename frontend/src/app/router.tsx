@@ -1,0 +1,69 @@
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  type RouterHistory,
+  redirect,
+} from '@tanstack/react-router'
+import { listSearch, newSearch, runSearch } from '../features/runs/search.ts'
+import { Broken, NotFound } from './fallbacks.tsx'
+import { Shell } from './shell.tsx'
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: Broken })
+
+const home = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/runs', replace: true })
+  },
+})
+const runs = createRoute({
+  getParentRoute: () => root,
+  path: '/runs',
+  validateSearch: listSearch,
+  component: lazyRouteComponent(() => import('../features/runs/list/runs-page.tsx'), 'RunsPage'),
+})
+const newRun = createRoute({
+  getParentRoute: () => root,
+  path: '/runs/new',
+  validateSearch: newSearch,
+  component: lazyRouteComponent(() => import('../features/runs/new/new-run-page.tsx'), 'NewRunPage'),
+})
+const run = createRoute({
+  getParentRoute: () => root,
+  path: '/runs/$runId',
+  validateSearch: runSearch,
+  component: lazyRouteComponent(() => import('../features/runs/show/run-page.tsx'), 'RunPage'),
+})
+const evidence = createRoute({
+  getParentRoute: () => root,
+  path: '/evidence',
+  component: lazyRouteComponent(() => import('../features/evidence/gallery-page.tsx'), 'GalleryPage'),
+})
+const bundle = createRoute({
+  getParentRoute: () => root,
+  path: '/evidence/$name',
+  component: lazyRouteComponent(() => import('../features/evidence/bundle-page.tsx'), 'BundlePage'),
+})
+
+const routeTree = root.addChildren([home, runs, newRun, run, evidence, bundle])
+
+/** The pages by address. Tests bring a history of their own. */
+export function makeRouter(history?: RouterHistory) {
+  return createRouter({
+    routeTree,
+    history,
+    defaultPreload: 'intent',
+    scrollRestoration: true,
+    defaultErrorComponent: Broken,
+    defaultNotFoundComponent: NotFound,
+  })
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof makeRouter>
+  }
+}

@@ -1,0 +1,69 @@
+/** The rows of one run as growing typed arrays: append blocks of columns, read them without copying. */
+
+export type Block = Readonly<Record<string, readonly (number | null)[]>>
+
+export interface Columns {
+  /** Appends a block. Rows at or before the last known step are already here and are skipped. */
+  append(block: Block): number
+  /** The values so far, NaN where a row has none; undefined for a column no block has carried. A view, not a copy. */
+  column(name: string): Float64Array | undefined
+  names(): string[]
+  readonly length: number
+}
+
+export function createColumns(key = 'step'): Columns {
+  const arrays = new Map<string, Float64Array>()
+  let capacity = 1024
+  let length = 0
+
+  const reserve = (rows: number) => {
+    if (rows <= capacity) return
+    while (capacity < rows) capacity *= 2
+    for (const [name, array] of arrays) {
+      const grown = new Float64Array(capacity).fill(Number.NaN)
+      grown.set(array.subarray(0, length))
+      arrays.set(name, grown)
+    }
+  }
+  const writable = (name: string) => {
+    const found = arrays.get(name)
+    if (found) return found
+    const created = new Float64Array(capacity).fill(Number.NaN)
+    arrays.set(name, created)
+    return created
+  }
+
+  return {
+    append(block) {
+      const keys = block[key] ?? []
+      const last = length > 0 ? (writable(key)[length - 1] as number) : Number.NEGATIVE_INFINITY
+      const fresh = keys.findIndex((value) => value !== null && value > last)
+      if (fresh < 0) return 0
+      const rows = keys.length - fresh
+      reserve(length + rows)
+      for (const [name, values] of Object.entries(block)) {
+        const array = writable(name)
+        for (let row = 0; row < rows; row++) array[length + row] = values[fresh + row] ?? Number.NaN
+      }
+      length += rows
+      return rows
+    },
+    column: (name) => arrays.get(name)?.subarray(0, length),
+    names: () => [...arrays.keys()],
+    get length() {
+      return length
+    },
+  }
+}
+
+/** The index of the last row whose key is at most `value`; -1 when all are greater. Keys ascend. */
+export function rowAtOrBefore(keys: Float64Array, value: number): number {
+  let low = 0
+  let high = keys.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((keys[middle] as number) <= value) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}

@@ -1,0 +1,67 @@
+import { CircleCheck, CircleHelp, CircleX } from 'lucide-react'
+import type { Bundle, Claim } from '../../api/types.ts'
+import { classes } from '../../ui/classes.ts'
+import { Panel } from '../../ui/panel.tsx'
+import { fileAddress } from './address.ts'
+
+const VERDICTS: Record<string, { icon: typeof CircleCheck; ink: string }> = {
+  holds: { icon: CircleCheck, ink: 'text-good' },
+  fails: { icon: CircleX, ink: 'text-bad' },
+  unproven: { icon: CircleHelp, ink: 'text-warn' },
+}
+
+/** What the bundle says of itself, and for each saying how it was computed again and where the proof lies. */
+export function Claims({ bundle }: { readonly bundle: Bundle }) {
+  return (
+    <Panel title="Claims" id="claims" flush>
+      <ul>
+        {bundle.claims.map((claim) => (
+          <li
+            key={claim.id}
+            id={`claim-${claim.id}`}
+            className="grid gap-x-6 gap-y-1 border-b border-line px-4 py-3 text-sm last:border-0 target:bg-accent-soft sm:grid-cols-[9rem_1fr_13rem]"
+          >
+            <p className="flex items-center justify-between gap-2 sm:block">
+              <a href={`#claim-${claim.id}`} className="font-semibold hover:text-accent">
+                {claim.title}
+              </a>
+              <ClaimVerdict claim={claim} />
+            </p>
+            <div className="min-w-0">
+              <p className="break-words">{claim.said}</p>
+              <p className="mt-0.5 text-xs break-words text-ink-3">Checked: {claim.recomputed}</p>
+              {claim.unproven_because && (
+                <p className="mt-0.5 text-xs break-words text-warn">Unproven: {claim.unproven_because}</p>
+              )}
+            </div>
+            <div className="min-w-0 text-xs text-ink-3">
+              {claim.proofs.map((proof) => (
+                <p key={proof.file}>
+                  <a href={fileAddress(bundle.name, proof.file)} className="prose-link break-all">
+                    {proof.file}
+                  </a>
+                  <span className="mt-1 flex flex-wrap gap-x-2 gap-y-0.5">
+                    {proof.checks.map((check) => (
+                      <a key={check} href={`#check-${check}`} className="font-mono text-2xs hover:text-accent">
+                        {check}
+                      </a>
+                    ))}
+                  </span>
+                </p>
+              ))}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  )
+}
+
+function ClaimVerdict({ claim }: { readonly claim: Claim }) {
+  const { icon: Icon, ink } = VERDICTS[claim.verdict] ?? { icon: CircleHelp, ink: 'text-warn' }
+  return (
+    <span className={classes('flex items-center gap-1 text-sm font-medium sm:mt-0.5', ink)}>
+      <Icon aria-hidden size={15} /> {claim.verdict}
+    </span>
+  )
+}

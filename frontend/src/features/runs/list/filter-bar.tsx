@@ -1,0 +1,66 @@
+import { useNavigate } from '@tanstack/react-router'
+import { Search } from 'lucide-react'
+import { useRef } from 'react'
+import type { RunSummary } from '../../../api/types.ts'
+import { classes } from '../../../ui/classes.ts'
+import { useShortcuts } from '../../../ui/shortcuts.ts'
+import type { ListSearch } from '../search.ts'
+import { STATES, type State } from '../state.tsx'
+
+interface FilterBarProps {
+  readonly runs: readonly RunSummary[]
+  readonly shown: number
+  readonly search: ListSearch
+}
+
+export function FilterBar({ runs, shown, search }: FilterBarProps) {
+  const navigate = useNavigate()
+  const field = useRef<HTMLInputElement>(null)
+  useShortcuts({ '/': () => field.current?.focus() })
+  const go = (next: ListSearch) => void navigate({ to: '/runs', search: { ...search, ...next }, replace: true })
+  const present = (Object.keys(STATES) as State[]).filter((state) => runs.some((run) => run.state === state))
+  return (
+    <search className="flex flex-wrap items-center gap-x-4 gap-y-2">
+      <div className="relative w-full sm:w-72">
+        <Search aria-hidden size={15} className="absolute top-1/2 left-2.5 -translate-y-1/2 text-ink-3" />
+        <input
+          ref={field}
+          type="search"
+          aria-label="Filter runs"
+          placeholder="Name, tag, config, hardware"
+          value={search.q ?? ''}
+          className="field pl-8! text-sm"
+          onChange={(event) => go({ q: event.target.value || undefined })}
+          onKeyDown={(event) => event.key === 'Escape' && event.currentTarget.blur()}
+        />
+      </div>
+      <fieldset className="flex flex-wrap gap-1.5">
+        <legend className="sr-only">State</legend>
+        {present.map((state) => {
+          const chosen = search.state === state
+          const { icon: Icon, word } = STATES[state]
+          return (
+            <button
+              key={state}
+              type="button"
+              aria-pressed={chosen}
+              onClick={() => go({ state: chosen ? undefined : state })}
+              className={classes(
+                'inline-flex min-h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium',
+                chosen ? 'border-accent bg-accent-soft text-accent' : 'border-line bg-panel text-ink-2 hover:bg-hover',
+              )}
+            >
+              <Icon aria-hidden size={13} /> {word}
+              <span className={chosen ? undefined : 'text-ink-3'}>
+                {runs.filter((run) => run.state === state).length}
+              </span>
+            </button>
+          )
+        })}
+      </fieldset>
+      <p role="status" className="ml-auto text-xs text-ink-3">
+        {shown < runs.length ? `${shown} of ${runs.length} shown` : ''}
+      </p>
+    </search>
+  )
+}

@@ -1,0 +1,95 @@
+/** A run being asked for: a base, what was typed over it, and the request that comes of it. Pure. */
+import type { Config, Run, RunRequest } from '../../../api/types.ts'
+import type { Field, Section } from './schema.ts'
+
+export type Value = string | number | boolean
+
+/** A shipped config, or the spec of an earlier run. */
+export interface Base {
+  readonly label: string
+  readonly spec: Readonly<Record<string, unknown>>
+  readonly request: Pick<RunRequest, 'config' | 'spec'>
+}
+
+/** `typed` holds raw text by dotted key, exactly as it was typed, so that no input is ever lost. */
+export interface Draft {
+  readonly name: string
+  readonly notes: string
+  readonly tags: string
+  readonly typed: Readonly<Record<string, string>>
+}
+
+export const BLANK: Draft = { name: '', notes: '', tags: '', typed: {} }
+
+export function fromConfig(config: Config): Base {
+  return { label: config.name, spec: config.spec ?? {}, request: { config: config.name } }
+}
+
+/** The base and draft that ask for `run` once more. */
+export function again(run: Run, configs: readonly Config[]): { base: Base; draft: Draft } {
+  const config = configs.find((item) => (item.name === run.config || item.path === run.config) && item.spec)
+  const draft = { ...BLANK, name: run.name, notes: run.notes, tags: run.tags.join(', ') }
+  if (!config) return { base: { label: run.config, spec: run.spec, request: { spec: run.spec } }, draft }
+  const typed = Object.fromEntries(run.overrides.map((item) => [item.key, String(item.effective)]))
+  return { base: fromConfig(config), draft: { ...draft, typed } }
+}
+
+/** What the base says at a dotted key. */
+export function declared(base: Base, key: string): Value {
+  let value: unknown = base.spec
+  for (const part of key.split('.')) value = (value as Record<string, unknown> | undefined)?.[part]
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : ''
+}
+
+/** The text that stands in a field. */
+export function shown(base: Base, draft: Draft, key: string): string {
+  return draft.typed[key] ?? String(declared(base, key))
+}
+
+export function isChanged(base: Base, draft: Draft, field: Field): boolean {
+  const text = draft.typed[field.key]
+  return text !== undefined && typedValue(field, text) !== declared(base, field.key)
+}
+
+/** `text` as the field's type. What is not a number stays text: the server says what is wrong with it. */
+export function typedValue(field: Field, text: string): Value {
+  if (field.kind === 'switch') return text === 'true'
+  if (field.kind !== 'integer' && field.kind !== 'number') return text
+  const number = Number(text)
+  return text.trim() === '' || !Number.isFinite(number) ? text : number
+}
+
+export function overridesOf(base: Base, draft: Draft, all: readonly Section[]): Record<string, Value> {
+  const fields = all.flatMap((section) => section.fields).filter((field) => isChanged(base, draft, field))
+  return Object.fromEntries(fields.map((field) => [field.key, typedValue(field, draft.typed[field.key] ?? '')]))
+}
+
+export function requestOf(base: Base, draft: Draft, all: readonly Section[]): RunRequest {
+  const tags = draft.tags
+    .split(',')
+    .map((tag) => tag.trim())
+    .filter(Boolean)
+  return {
+    ...base.request,
+    overrides: overridesOf(base, draft, all),
+    ...(draft.name.trim() ? { name: draft.name.trim() } : {}),
+    ...(draft.notes.trim() ? { notes: draft.notes } : {}),
+    ...(tags.length > 0 ? { tags } : {}),
+  }
+}
+
+/** The same request for a shell. A run that is not based on a shipped config has none. */
+export function cliCommand(request: RunRequest): string | undefined {
+  if (!request.config) return undefined
+  const settings = Object.entries(request.overrides ?? {}).map(([key, value]) => `--set ${quoted(`${key}=${value}`)}`)
+  const name = request.name ? [`--name ${quoted(request.name)}`] : []
+  return ['assay launch', quoted(request.config), ...name, ...settings].join(' ')
+}
+
+export function curlCommand(request: RunRequest, origin: string): string {
+  return `curl -s ${origin}/runs -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(request))}`
+}
+
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}

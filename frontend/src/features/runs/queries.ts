@@ -1,0 +1,36 @@
+/** What the run screens ask the server for, by key. */
+import { type QueryClient, queryOptions } from '@tanstack/react-query'
+import { api } from '../../api/client.ts'
+import type { Run, RunPage, RunSummary } from '../../api/types.ts'
+
+export const runsQuery = queryOptions({ queryKey: ['runs'], queryFn: ({ signal }) => api.runs(signal) })
+
+export const configsQuery = queryOptions({ queryKey: ['configs'], queryFn: () => api.configs(), staleTime: 60_000 })
+
+export const runQuery = (id: string) =>
+  queryOptions({ queryKey: ['run', id], queryFn: ({ signal }) => api.run(id, signal) })
+
+export const checkpointsQuery = (id: string) =>
+  queryOptions({ queryKey: ['run', id, 'checkpoint'], queryFn: () => api.checkpoints(id) })
+
+export const evaluationsQuery = (id: string) =>
+  queryOptions({ queryKey: ['run', id, 'evaluation'], queryFn: () => api.evaluations(id) })
+
+export const samplesQuery = (id: string) =>
+  queryOptions({ queryKey: ['run', id, 'sample'], queryFn: () => api.samples(id) })
+
+export const predictionsQuery = (id: string, step: number | undefined) =>
+  queryOptions({ queryKey: ['run', id, 'predictions', step], queryFn: () => api.predictions(id, step) })
+
+/** Puts a summary that the stream brought where the list and the run's page read it. */
+export function keepSummary(queries: QueryClient, summary: RunSummary): void {
+  queries.setQueryData<RunPage>(runsQuery.queryKey, (page) => page && withSummary(page, summary))
+  queries.setQueryData<Run>(runQuery(summary.id).queryKey, (run) => run && { ...run, ...summary })
+}
+
+/** `page` with `summary` in its place, or on top when it is new. */
+export function withSummary(page: RunPage, summary: RunSummary): RunPage {
+  const known = page.runs.some((run) => run.id === summary.id)
+  if (!known) return { ...page, total: page.total + 1, runs: [summary, ...page.runs] }
+  return { ...page, runs: page.runs.map((run) => (run.id === summary.id ? { ...run, ...summary } : run)) }
+}
