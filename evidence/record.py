@@ -28,15 +28,16 @@ class AlreadyLaunched(RuntimeError):
 
 def launch(run: Path, command: list[str]) -> None:
     """Start the recorder of ``run`` for ``command``, detached from this process; returns at once."""
-    recorder = subprocess.Popen(
-        [sys.executable, "-m", "evidence", "record", str(run.resolve()), "--", *command],
-        cwd=provenance.REPOSITORY,
-        env=provenance.child_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(run / "recorder.log").open("ab"),
-        start_new_session=True,
-    )
+    with (run / "recorder.log").open("ab") as log:
+        recorder = subprocess.Popen(
+            [sys.executable, "-m", "evidence", "record", str(run.resolve()), "--", *command],
+            cwd=provenance.REPOSITORY,
+            env=provenance.child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
     threading.Thread(target=recorder.wait, daemon=True).start()  # reaped, should it end before this process does
 
 
