@@ -39,10 +39,6 @@ HEADERS = {
 }
 
 
-class _TooLarge(Exception):
-    pass
-
-
 class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
@@ -104,26 +100,22 @@ class Guard:
         if not declared.isdigit() or len(declared) > 15 or int(declared) > LARGEST_BODY_BYTES:
             await refusal(scope, receive, send)
             return
-        seen, answered = 0, False
+        seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > LARGEST_BODY_BYTES:
-                raise _TooLarge
-            return message
+            return message if seen <= LARGEST_BODY_BYTES else {"type": "http.disconnect"}
 
-        async def noted(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await send(message)
-
-        try:
-            await self._app(scope, counted, noted)
-        except _TooLarge:
-            if not answered:
+        async def replaced(message: Message) -> None:
+            """Whatever the application makes of a body that broke off, the answer is the refusal."""
+            if seen <= LARGEST_BODY_BYTES:
+                await send(message)
+            elif message["type"] == "http.response.start":
                 await refusal(scope, receive, send)
+
+        await self._app(scope, counted, replaced)
 
 
 def _with_headers(send: Send) -> Send:

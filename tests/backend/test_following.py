@@ -103,7 +103,7 @@ def test_lines_that_are_no_events_are_counted_and_skipped(finished: tuple[Client
 
 
 def test_a_folder_that_goes_is_forgotten(client: Client, tmp_path: Path) -> None:
-    run = client.launch(overrides={"training.steps": 2})
+    run = client.launch(overrides={"training.steps": 5})
     client.until_state(run, "finished")
     (tmp_path / "home" / "runs" / run).rename(tmp_path / "elsewhere")
     until(lambda: client.get("/runs").json()["total"], lambda total: total == 0)

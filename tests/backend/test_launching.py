@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said_beside_its_field(
         (b"{", "application/json", 422),
         (b"[]", "application/json", 422),
         (b"null", "application/json", 422),
-        (b"\xff\xfe", "application/json", 400),
+        (b"\xff\xfe", "application/json", 422),
         (b'{"config": "tiny"}', "text/plain", 422),
         (b'{"config": "tiny"}', "application/x-www-form-urlencoded", 422),
         (b'{"config": "\\ud800"}', "application/json", 422),
