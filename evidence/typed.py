@@ -70,7 +70,8 @@ Utc = Annotated[
     str, Rule("a UTC time like 2026-01-31T12:00:00.000000Z", pattern=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 ]
 InnerPath = Annotated[
-    str, Rule("a relative path without dot segments", pattern=r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\x00-\x1f]+")
+    str,
+    Rule("a relative path without dot segments", pattern=r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\x00-\x1f<>]+", prose=True),
 ]
 Count = Annotated[int, Rule("a whole number of at least 1", minimum=1)]
 Natural = Annotated[int, Rule("a whole number of at least 0", minimum=0)]
@@ -151,8 +152,8 @@ def _read(kind: Any, value: Any, where: str, problems: list[Wrong]) -> Any:
         items = [_read(get_args(kind)[0], item, f"{where}[{index}]", problems) for index, item in enumerate(value)]
         return tuple(items) if origin is tuple else items
     if origin is dict:
-        if not isinstance(value, dict):
-            problems.append(Wrong(where, "an object", show(value)))
+        if not isinstance(value, dict) or not value:
+            problems.append(Wrong(where, "an object with something in it", show(value)))
             return value
         return {key: _read(get_args(kind)[1], item, f"{where}.{key}", problems) for key, item in value.items()}
     if _is_record(kind):
@@ -185,7 +186,7 @@ def _read_union(kinds: tuple[Any, ...], value: Any, where: str, problems: list[W
             problems.append(Wrong(where, " or ".join(_WORDS[kind] for kind in kinds), show(value)))
             return value
         return _read(plain[0], value, where, problems)
-    if not isinstance(value, dict) or value.get("kind") not in branches:
+    if not isinstance(value, dict) or value.get("kind") not in list(branches):
         found = value.get("kind") if isinstance(value, dict) else value
         problems.append(Wrong(f"{where}.kind", " or ".join(map(str, branches)), show(found)))
         return value

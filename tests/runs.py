@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,19 @@ def new_run(root: Path, overrides: dict[str, Any] | None = None, **options: Any)
     """A queued run folder of CONFIG."""
     spec, changed = resolve(CONFIG, overrides or {})
     return rundir.create(root, spec, config="tiny.yaml", config_text=config_text(CONFIG), overrides=changed, **options)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    """Look until it is so; fail when it takes longer than any machine should need."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)
+
+
+def log_of(run: Path) -> bytes:
+    path = run / rundir.EVENTS
+    return path.read_bytes() if path.exists() else b""
 
 
 def record(run: Path, command: list[str] | None = None) -> int:

@@ -41,6 +41,12 @@ class Check:
             result = PASS if not findings else WARN if self.warns else FAIL
         except (NotRun, Unreadable) as why:
             result, reason = (NOT_RUN, str(why)) if not findings else (WARN if self.warns else FAIL, "")
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            # A hostile bundle is data: a value of a shape that no trainer writes is a finding, never a crash.
+            shape = Finding(
+                "the bundle", "", "content of the shape this check reads", f"{type(error).__name__}: {error}"
+            )
+            result, findings = FAIL, [*findings, shape]
         return CheckResult(self.id, self.family, self.proves, self.level, result, reason, tuple(findings))
 
 

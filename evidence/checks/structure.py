@@ -8,11 +8,13 @@ import unicodedata
 
 from evidence import canonical, reading, report
 from evidence.checks.check import Family, Findings, differs, texts
+from evidence.manifest import Included
 from evidence.reading import Bundle
 from evidence.verdict import Finding
 
 family = Family("structure")
 
+DOCUMENTS = (reading.README, reading.MANIFEST, reading.SUMMARY, reading.SUMS)
 LARGEST_FILE_BYTES = 50 * 2**20
 TEXT = (".md", ".json", ".jsonl", ".txt", ".yaml", ".py", ".sha256")
 MACHINE_PATH = re.compile(r"(^|[\s\"'=:(])(/(home|root|Users|kaggle|tmp|work|mnt|content|workspace)/|[A-Za-z]:\\)")
@@ -95,11 +97,17 @@ def unambiguous(bundle: Bundle) -> Findings:
                 yield from _strict(name, f"line {number}", line)
 
 
-@family.check("STR-05", "everything it points at is inside", "E0")
+@family.check("STR-05", "it points at everything inside, and at nothing outside", "E0")
 def self_contained(bundle: Bundle) -> Findings:
+    pointed_at = set(DOCUMENTS)
     for where, file in bundle.references():
+        pointed_at.add(file.path)
         if file.path not in bundle.files:
             yield Finding(where.partition(":")[0], where.partition(" ")[2], "a file of this bundle", file.path)
+    saved = tuple(f"{item.folder}/" for item in bundle.manifest.checkpoints if isinstance(item, Included))
+    for name in bundle.files:
+        if name not in pointed_at and not name.startswith(saved or ("/",)):
+            yield Finding(name, "", f"a file that {reading.MANIFEST} points at", "one that nothing points at")
     for name in (reading.MANIFEST, reading.SUMMARY):
         for where, text in texts(bundle.document(name), "$"):
             # What the operator asked for may name a folder of theirs: the file itself is in the bundle.
