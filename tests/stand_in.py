@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from evidence import canonical, events, provenance, rundir
-from evidence.checks.checkpoints import leaves_digest, tree_digest
 from evidence.schedule import learning_rate
 from evidence.spec import parameter_count
+from evidence.states import OPTIMIZER, PARAMETERS, leaves_digest, tree_digest
 
 KIND = "cpu"
 PYTHON = sys.version.split()[0]
@@ -117,7 +117,7 @@ class StandIn:
                 parameter_bytes=4 * parameters,
                 optimizer_bytes=8 * parameters,
                 weights="random",
-                parameters_digest=leaves_digest(self.leaves(0)["parameters"]),
+                parameters_digest=leaves_digest(self.leaves(0), PARAMETERS),
             )
         )
         self.phase("compiling")
@@ -187,7 +187,7 @@ class StandIn:
              "token_ids": [1, 2], "correct": bool(n)}
             for n, row in enumerate(held)
         ]  # fmt: skip
-        digest = leaves_digest(self.leaves(step)["parameters"])
+        digest = leaves_digest(self.leaves(step), PARAMETERS)
         self.say(
             events.Evaluation(
                 time=events.now(),
@@ -215,22 +215,28 @@ class StandIn:
     def norm(self, step: int) -> float:
         return 10.0 + step
 
-    def leaves(self, step: int) -> dict[str, list[dict[str, object]]]:
+    def leaves(self, step: int) -> list[dict[str, object]]:
         shape, content = [parameter_count(self.spec.model)], canonical.digest([self.ask.run_id, step])
-        leaf = {"path": "weights", "dtype": "float32", "shape": shape, "sha256": content, "l2": self.norm(step)}
-        return {"parameters": [leaf], "optimizer": [{**leaf, "path": "mu"}]}
+        leaf = {
+            "path": "parameters.weights",
+            "dtype": "float32",
+            "shape": shape,
+            "sha256": content,
+            "l2": self.norm(step),
+        }
+        return [leaf, {**leaf, "path": "optimizer.mu"}]
 
     def checkpoint(self, step: int, head: str) -> None:
         name = f"checkpoints/step_{step:06}"
         (self.run / name / "state").mkdir(parents=True)
         (self.run / name / "state" / "weights").write_bytes(os.urandom(64))
         leaves = self.leaves(step)
-        (self.run / f"{name}.leaves.json").write_text(json.dumps(leaves) + "\n")
+        (self.run / f"{name}.leaves.json").write_text(json.dumps({"step": step, "leaves": leaves}) + "\n")
         self.say(
             events.Checkpoint(
                 time=events.now(), step=step, path=name, bytes=64, leaves=self.digest(f"{name}.leaves.json"),
                 tree_sha256=tree_digest({"state/weights": canonical.sha256_file(self.run / name / "state" / "weights")}),
-                parameters_digest=leaves_digest(leaves["parameters"]), optimizer_digest=leaves_digest(leaves["optimizer"]),
+                parameters_digest=leaves_digest(leaves, PARAMETERS), optimizer_digest=leaves_digest(leaves, OPTIMIZER),
                 chain_at_step=head, seconds=0.01,
             )
         )  # fmt: skip

@@ -16,13 +16,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from evidence import canonical, events, rundir
+from evidence import canonical, events, rundir, states
 from evidence.spec import CheckpointSpec
+from evidence.states import OPTIMIZER, PARAMETERS
 from training.errors import CheckpointError
 from training.step import State
 
 Leaf = dict[str, Any]
-PARAMETERS, OPTIMIZER = "parameters", "optimizer"
 
 
 def name_of(step: int) -> str:
@@ -34,25 +34,18 @@ def leaves(state: State) -> list[Leaf]:
     return sorted((_leaf(path, array) for path, array in _flat(state).items()), key=lambda leaf: str(leaf["path"]))
 
 
-def digest(found: list[Leaf], part: str) -> str:
-    """Digest of the leaves below ``parameters`` or ``optimizer``; the l2 norm is a convenience and not in it."""
-    kept = [{key: leaf[key] for key in ("path", "dtype", "shape", "sha256")}
-            for leaf in found if leaf["path"].startswith(f"{part}.")]
-    return canonical.digest(kept)
-
-
 def parameters_digest(params: Any) -> str:
-    return digest(leaves(State(params, ())), PARAMETERS)
+    return states.leaves_digest(leaves(State(params, ())), PARAMETERS)
 
 
 def tree_sha256(folder: Path) -> str:
-    """Digest over the sorted (relative path, sha256) of every file below ``folder``."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return canonical.digest([[path.relative_to(folder).as_posix(), canonical.sha256_file(path)] for path in files])
+    """Digest of every file below ``folder``."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return states.tree_digest({path.relative_to(folder).as_posix(): canonical.sha256_file(path) for path in files})
 
 
 def save(run: Path, state: State, step: int, chain: str) -> events.Checkpoint:
-    """Save ``state`` after ``step`` and say what was saved. The leaves file appears last: with it the state is whole."""
+    """Save ``state`` after ``step`` and say what was saved. The leaves file comes last: with it the state is whole."""
     started = time.monotonic()
     folder = (run / rundir.CHECKPOINTS / name_of(step)).resolve()
     folder.parent.mkdir(exist_ok=True)
@@ -68,7 +61,8 @@ def save(run: Path, state: State, step: int, chain: str) -> events.Checkpoint:
         leaves=events.FileDigest(
             path=table, sha256=canonical.sha256_file(run / table), bytes=(run / table).stat().st_size
         ),
-        parameters_digest=digest(found, PARAMETERS), optimizer_digest=digest(found, OPTIMIZER), chain_at_step=chain,
+        parameters_digest=states.leaves_digest(found, PARAMETERS),
+        optimizer_digest=states.leaves_digest(found, OPTIMIZER), chain_at_step=chain,
         seconds=time.monotonic() - started,
     )
 
@@ -93,7 +87,9 @@ def restore(run: Path, step: int, abstract: State, shardings: State) -> State:
             folder,
             args=ocp.args.PyTreeRestore(target, restore_args=ocp.checkpoint_utils.construct_restore_args(target)),
         )
-    arrays = {f"{part}.{path}": array for part in (PARAMETERS, OPTIMIZER) for path, array in restored.get(part, {}).items()}
+    arrays = {
+        f"{part}.{path}": array for part in (PARAMETERS, OPTIMIZER) for path, array in restored.get(part, {}).items()
+    }
     state: State = jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], abstract)
     for leaf, expected in zip(leaves(state), sorted(listed["leaves"], key=lambda item: str(item["path"])), strict=True):
         if leaf["sha256"] != expected["sha256"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from evidence import canonical, events, reading
+from evidence import events, reading, states
 from evidence.checks.check import Family, Findings, differs
 from evidence.manifest import Included
 from evidence.reading import Bundle
@@ -13,17 +13,6 @@ from evidence.spec import SpecError, parameter_count, parse
 from evidence.verdict import Finding
 
 family = Family("checkpoints")
-
-
-def tree_digest(digests: dict[str, str]) -> str:
-    """Digest of a folder: of its files' digests by relative path."""
-    return canonical.digest(sorted(digests.items()))
-
-
-def leaves_digest(leaves: list[dict[str, object]]) -> str:
-    """Digest of arrays: of each one's path, dtype, shape and sha256, sorted by path."""
-    kept = [{name: leaf[name] for name in ("path", "dtype", "shape", "sha256")} for leaf in leaves]
-    return canonical.digest(sorted(kept, key=lambda leaf: str(leaf["path"])))
 
 
 @family.check("CKP-01", "there are checkpoints of this run, from its start and its end", "E2")
@@ -64,7 +53,7 @@ def intact(bundle: Bundle) -> Findings:
             if name.startswith(f"{item.folder}/")
         }
         yield from differs(
-            reading.MANIFEST, f"$.checkpoints[{number}].tree_sha256", tree_digest(files), item.tree_sha256
+            reading.MANIFEST, f"$.checkpoints[{number}].tree_sha256", states.tree_digest(files), item.tree_sha256
         )
 
 
@@ -77,15 +66,11 @@ def right_model(bundle: Bundle) -> Findings:
         return
     yield from differs(reading.MANIFEST, "$.model.parameters", expected, bundle.manifest.model.parameters)
     for item in bundle.manifest.checkpoints:
-        document = bundle.document(item.leaves.path)
-        counted = sum(math.prod(leaf["shape"]) for leaf in document["parameters"])
+        leaves = bundle.document(item.leaves.path)["leaves"]
+        counted = sum(math.prod(leaf["shape"]) for leaf in states.part(leaves, states.PARAMETERS))
         yield from differs(item.leaves.path, "parameters", expected, counted)
-        yield from differs(
-            item.leaves.path, "parameters digest", leaves_digest(document["parameters"]), item.parameters_digest
-        )
-        yield from differs(
-            item.leaves.path, "optimizer digest", leaves_digest(document["optimizer"]), item.optimizer_digest
-        )
+        for part, stated in ((states.PARAMETERS, item.parameters_digest), (states.OPTIMIZER, item.optimizer_digest)):
+            yield from differs(item.leaves.path, f"{part} digest", states.leaves_digest(leaves, part), stated)
 
 
 @family.check("CKP-04", "the run starts at its base and moves", "E2")
@@ -108,7 +93,7 @@ def moves(bundle: Bundle) -> Findings:
             )
     rows = {row.step: row for row in bundle.rows}
     for item in saved:
-        leaves = bundle.document(item.leaves.path)["parameters"]
+        leaves = states.part(bundle.document(item.leaves.path)["leaves"], states.PARAMETERS)
         norm = math.sqrt(math.fsum(float(leaf["l2"]) ** 2 for leaf in leaves))
         row = rows.get(item.step)
         if row and abs(norm - row.param_norm) > 1e-3 * norm:

@@ -94,7 +94,7 @@ RESEALED: list[tuple[str, Change, str]] = [
     ("a second header", edit_lines(reading.EVENTS, lambda rows: rows.insert(0, rows[0])), "SCH-06"),
     ("an invented commit", set_value(MANIFEST, "source.commit", "0123456789" * 4), "PRV-01"),
     ("a commit with another date", edit_json("source/commit.json", lambda d: d.update(text=d["text"] + "x")), "PRV-01"),
-    ("code that did not run", edit_text("source/files/evidence/scoring.py", "wanted", "w"), "PRV-02"),
+    ("code that did not run", edit_text("source/files/evidence/spec.py", "knob", "k"), "PRV-02"),
     ("a code file too many", write("source/files/evidence/more.py", b"x = 1\n"), "STR-05"),
     ("a dirty tree called clean", set_value(MANIFEST, "source.clean", "yes"), "SCH-01"),
     ("an override that was not made", set_value(MANIFEST, "config.overrides.0.effective", 41), "PRV-04"),
