@@ -57,7 +57,8 @@ def _declared(settings: Settings, request: RunRequest) -> tuple[dict[str, Any], 
     if request.config is not None:
         path = library.find(settings, request.config)
         document, text = config_file.load(path)
-        return document, text, library.shown(path)
+        # A folder of this machine is nobody else's business, and a bundle that named it could not be sealed.
+        return document, text, library.shown(path) if path.is_relative_to(REPOSITORY) else path.name
     assert request.spec is not None
     resolve(request.spec, {})  # whatever is wrong with it is said before it is written down as YAML
     return request.spec, config_file.dumps(request.spec), "spec"

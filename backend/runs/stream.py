@@ -138,22 +138,27 @@ class _Client:
         return LOG_SECONDS if self._wish.log else QUIET_SECONDS
 
     def read(self) -> list[ServerSentEvent]:
-        """Everything there is behind the cursor, a block of each at most."""
+        """Everything there is behind the cursor, a block of each at most.
+
+        Summaries are looked up first and told last: whoever hears that a run has ended has heard all of it.
+        """
         self.behind = False
-        messages = self._changed_summaries()
+        self._look_up_summaries()
+        messages: list[ServerSentEvent] = []
         for run_id in self._places:
             messages += self._steps(run_id)
             messages += self._events(run_id)
             if self._wish.log:
                 messages += self._log(run_id)
-        return messages
+        return messages if self.behind else [*messages, *self._due_summaries()]
 
-    def _changed_summaries(self) -> list[ServerSentEvent]:
+    def _look_up_summaries(self) -> None:
         only = None if self._wish.listing else list(self._places)
-        if only == []:
-            return []
-        changed, self._revision = self._store.changed(self._revision, only)
-        self._summaries |= {summary.id: summary for summary in changed}
+        if only != []:
+            changed, self._revision = self._store.changed(self._revision, only)
+            self._summaries |= {summary.id: summary for summary in changed}
+
+    def _due_summaries(self) -> list[ServerSentEvent]:
         now = monotonic()
         due = [run_id for run_id in self._summaries if now - self._told.get(run_id, -1.0) >= SUMMARY_SECONDS]
         for run_id in due:

@@ -1,0 +1,118 @@
+"""The server as a process: it starts or says why not, and a kill loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.backend.client import PATIENCE_SECONDS, Client, until
+from tests.backend.conftest import TINY, make_home
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _environment(place: Path, **variables: Any) -> dict[str, str]:
+    return {
+        **os.environ,
+        "ASSAY_HOME": str(place / "home"),
+        "ASSAY_SUBMISSIONS": str(place / "submissions"),
+        "ASSAY_DEMO": "0",
+        **{name: str(value) for name, value in variables.items()},
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _answers(client: Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def _server(place: Path, port: int, step_seconds: float) -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
+    command = [sys.executable, "-m", "tests.backend.serve", str(step_seconds)]
+    process = subprocess.Popen(command, cwd=ROOT, env=_environment(place, ASSAY_PORT=port), stdout=subprocess.DEVNULL)
+    try:
+        with Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
+            until(lambda: _answers(client) or process.poll() is not None, bool)
+            yield client, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _refused(**environment: Any) -> str:
+    """What a server says that does not start."""
+    command = [sys.executable, "-m", "backend"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    return ended.stderr
+
+
+def test_a_killed_server_finds_every_step_exactly_once(tmp_path: Path) -> None:
+    make_home(tmp_path)
+    spec = {"config": None, "spec": yaml.safe_load(TINY), "overrides": {"training.steps": 300}}
+    port = _free_port()
+    with _server(tmp_path, port, 0.01) as (client, process):
+        run = client.launch(**spec)
+        waiting = client.launch(**{**spec, "overrides": {"training.steps": 5}})
+        client.until(run, lambda item: item["step"] > 20)
+        process.kill()
+        process.wait()
+    with _server(tmp_path, port, 0.01) as (client, process):
+        client.until(run, lambda item: item["step"] > 60)
+        process.kill()
+        process.wait()
+    with _server(tmp_path, port, 0.01) as (client, _):
+        assert client.until_state(run, "finished", "failed", "lost", "stopped")["state"] == "finished"
+        assert client.get(f"/runs/{run}/metrics").json()["step"] == list(range(1, 301))
+        assert client.until_state(waiting, "finished")["step"] == 5
+
+
+def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        said = _refused(**_environment(tmp_path, ASSAY_PORT=port))
+    assert said == f"Error: port {port} is taken; choose another with ASSAY_PORT\n"
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    said = _refused(**_environment(tmp_path, ASSAY_PORT=_free_port()))
+    assert said.startswith(f"Error: the data folder {tmp_path / 'home'} cannot be written: ")
+
+
+def test_a_second_server_on_one_folder_is_refused(tmp_path: Path) -> None:
+    with _server(tmp_path, _free_port(), 0.01):
+        said = _refused(**_environment(tmp_path, ASSAY_PORT=_free_port()))
+    assert said.startswith("Error: another server works on the data folder")
+
+
+@pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
+def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
+    said = _refused(**_environment(tmp_path, ASSAY_PORT=port))
+    assert said == f"Error: ASSAY_PORT must be a port from 1 to 65535, got {port!r}\n"
+
+
+def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with _server(tmp_path, _free_port(), 0.01) as (client, process):
+        assert next(client.messages(list=1)).event == "hello"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) is not None
