@@ -50,6 +50,18 @@ class Client:
     def run(self, run_id: str) -> Document:
         return self._call("GET", f"/runs/{run_id}")
 
+    def runs(self) -> list[Document]:
+        """The newest runs."""
+        return self._call("GET", "/runs")["runs"]  # type: ignore[no-any-return]
+
+    def metrics(self, run_id: str) -> Document:
+        """Columns of a run's steps: ``{"step": [...], "columns": {"loss": [...]}}``."""
+        return self._call("GET", f"/runs/{run_id}/metrics")
+
+    def bundle(self, name: str) -> Document:
+        """A bundle, verified as it is now."""
+        return self._call("GET", f"/evidence/{name}")
+
     def stop(self, run_id: str) -> Document:
         return self._call("POST", f"/runs/{run_id}/stop")
 
