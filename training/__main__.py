@@ -49,7 +49,7 @@ def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter) -> int:
         reporter.failed(refusal)
         print(f"error: {refusal}", file=sys.stderr)
         return REFUSED
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         reporter.failed(error)
         traceback.print_exc()
         return FAILED

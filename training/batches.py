@@ -54,7 +54,9 @@ def prompt_text(prompt: str, template: str) -> str:
     return template.removesuffix("{answer}").replace("{prompt}", prompt)
 
 
-def encode(rows: tuple[Row, ...], data: DataSpec, tokenizer: Tokenizer, length: int, *, keep_all: bool = False) -> Encoded:
+def encode(
+    rows: tuple[Row, ...], data: DataSpec, tokenizer: Tokenizer, length: int, *, keep_all: bool = False
+) -> Encoded:
     """bos, prompt, answer, eos, cut at ``length``. ``keep_all`` keeps rows that have no supervised token left."""
     kept, tokens, masks = [], [], []
     truncated = dropped = 0
@@ -69,15 +71,14 @@ def encode(rows: tuple[Row, ...], data: DataSpec, tokenizer: Tokenizer, length: 
         used = min(len(ids), length)
         line = np.full(length, tokenizer.pad, np.int32)
         line[:used] = ids[:used]
-        mask = np.zeros(length, np.uint8)
-        mask[first:used] = 1
+        trained = np.zeros(length, np.uint8)
+        trained[first:used] = 1
         kept.append(row)
         tokens.append(line)
-        masks.append(mask)
+        masks.append(trained)
     shape = (len(kept), length)
-    return Encoded(
-        tuple(kept), np.array(tokens, np.int32).reshape(shape), np.array(masks, np.uint8).reshape(shape), truncated, dropped
-    )
+    stacked, mask = np.array(tokens, np.int32).reshape(shape), np.array(masks, np.uint8).reshape(shape)
+    return Encoded(tuple(kept), stacked, mask, truncated, dropped)
 
 
 def batch(encoded: Encoded, seed: int, size: int, step: int) -> Batch:

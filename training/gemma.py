@@ -1,9 +1,10 @@
-"""The Gemma 1 decoder in Flax NNX: RMS norms of (1 + w), rotary positions, grouped queries, gated GELU, tied embeddings.
+"""The Gemma 1 decoder in Flax NNX: RMS norm by (1 + w), rotary positions, grouped queries, gated GELU, tied embedding.
 
-Axis letters: b batch, s sequence, t key slots (equal to s, or the cache's length), d hidden_size, h query heads,
-k key and value heads, e head_dim, v vocabulary.
+Axis letters: b batch, s sequence, t key slots (equal to s, or the cache's length), d hidden_size, k key and value
+heads, g query heads of one key head, n heads, e head_dim, v vocabulary.
 
-A new model is all zeros: ``weights.py`` fills it. Parameters are float32; activations are of ``How.dtype``, norms and softmax inside in float32.
+A new model is all zeros: ``weights.py`` fills it. Parameters are float32; activations are of ``How.dtype``, norms and
+softmax inside in float32.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class How:
         return self.placement.gathered(param[...].astype(self.dtype))
 
 
-def rms_norm(x: Float[Array, "b s d"], weight: Float[Array, "d"], epsilon: float) -> Float[Array, "b s d"]:
+def rms_norm(x: Float[Array, "b s d"], weight: Float[Array, " d"], epsilon: float) -> Float[Array, "b s d"]:
     wide = x.astype(jnp.float32)
     scale = jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + epsilon)
     return (wide * scale * (1.0 + weight)).astype(x.dtype)

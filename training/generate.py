@@ -5,7 +5,6 @@ Prompts are padded on the left, so every row writes the same cache slot and read
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +15,9 @@ from jaxtyping import Array, Int
 from training.gemma import Gemma
 
 
-def greedy(model: Gemma, prompts: Int[Array, "b p"], lengths: Int[Array, "b"], new_tokens: int, eos: int, pad: int) -> Any:
+def greedy(
+    model: Gemma, prompts: Int[Array, "b p"], lengths: Int[Array, " b"], new_tokens: int, eos: int, pad: int
+) -> Int[Array, "b n"]:
     """The most likely continuation of each prompt: ids (b, new_tokens), ``eos`` included, ``pad`` behind it."""
     batch, width = prompts.shape
     spare = width - lengths  # padding in front of each row
@@ -45,7 +46,8 @@ def greedy(model: Gemma, prompts: Int[Array, "b p"], lengths: Int[Array, "b"], n
 
     output = jnp.full((batch, new_tokens), pad, jnp.int32)
     start = (jnp.int32(0), token, output, jnp.zeros(batch, bool), caches)
-    return jax.lax.while_loop(going_on, extend, start)[2]
+    final = jax.lax.while_loop(going_on, extend, start)
+    return final[2]
 
 
 def left_padded(prompts: list[list[int]], width: int, pad: int) -> tuple[Any, Any]:
@@ -62,7 +64,3 @@ def left_padded(prompts: list[list[int]], width: int, pad: int) -> tuple[Any, An
 def until(ids: list[int], eos: int) -> list[int]:
     """``ids`` up to and with the first ``eos``."""
     return ids[: ids.index(eos) + 1] if eos in ids else ids
-
-
-Generator = Callable[[Any, Any, Any], Any]
-"""(params, prompts, lengths) → ids, compiled."""

@@ -44,7 +44,9 @@ class Reporter:
     def __enter__(self) -> Reporter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         os.close(self._file)
 
     def emit(self, event: events.Event) -> None:
@@ -103,8 +105,9 @@ class Reporter:
         message = " ".join(str(error).split()) or "no message was given"
         self.emit(
             events.Finished(
-                time=events.now(), outcome="failed", step=self.step, train_seconds=self.train_seconds, stage=self._stage,
-                error_type=type(error).__name__, error_message=message[:2000].encode("utf-8", "replace").decode(),
+                time=events.now(), outcome="failed", step=self.step, train_seconds=self.train_seconds,
+                stage=self._stage, error_type=type(error).__name__,
+                error_message=message[:2000].encode("utf-8", "replace").decode(),
             )
         )
 

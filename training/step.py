@@ -47,7 +47,7 @@ class Trainer:
     shardings: State
 
     def model(self, params: Any) -> Gemma:
-        return nnx.merge(self.graph, params)  # type: ignore[no-any-return]
+        return nnx.merge(self.graph, params)
 
     def start(self, params: Any) -> State:
         moments = jax.jit(optimizer.transformation(self.spec.optimizer).init, out_shardings=self.shardings.moments)
@@ -60,7 +60,7 @@ class Trainer:
         mean_loss, gradient = self._gradient(state.params, tokens, mask)
         updates, moments = optimizer.transformation(self.spec.optimizer).update(gradient, state.moments, state.params)
         params = jax.tree.map(lambda leaf, update: leaf - learning_rate * update, state.params, updates)
-        return State(params, moments), Metrics(mean_loss, optax.global_norm(gradient), optax.global_norm(params))
+        return State(params, moments), Metrics(mean_loss, optax.tree.norm(gradient), optax.tree.norm(params))
 
     def lower(self) -> Any:
         """The step lowered for this placement's devices, from shapes alone."""
@@ -87,7 +87,7 @@ class Trainer:
         value_and_grad = jax.value_and_grad(share)
         parts = self.spec.training.gradient_accumulation
         if parts == 1:
-            return value_and_grad(params, tokens, mask)  # type: ignore[no-any-return]
+            return value_and_grad(params, tokens, mask)
 
         def micro_batches(array: jax.Array) -> jax.Array:
             # Neighbouring rows go to different micro-batches, so each of them lies on all devices as the batch does.
@@ -98,7 +98,7 @@ class Trainer:
             return jax.tree.map(jnp.add, total, value_and_grad(params, *micro_batch)), None
 
         nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-        return jax.lax.scan(add, nothing, (micro_batches(tokens), micro_batches(mask)))[0]  # type: ignore[no-any-return]
+        return jax.lax.scan(add, nothing, (micro_batches(tokens), micro_batches(mask)))[0]
 
 
 def prepare(spec: RunSpec, placement: Placement) -> Trainer:
@@ -140,4 +140,4 @@ def _shardings(abstract: State, placement: Placement) -> State:
         axes = AXES.get(names[-1], ())
         return placement.sharding(*axes) if len(axes) == leaf.ndim else placement.sharding()
 
-    return jax.tree_util.tree_map_with_path(shard, abstract)  # type: ignore[no-any-return]
+    return jax.tree_util.tree_map_with_path(shard, abstract)

@@ -136,11 +136,12 @@ def read(folder: Path) -> Subwords:
     inner.no_truncation()
     inner.no_padding()
     names = _special_names(folder)
-    ids = [inner.token_to_id(names[role]) for role in ("pad", "bos", "eos")]
-    if None in ids:
-        role = ("pad", "bos", "eos")[ids.index(None)]
-        raise TokenizerError(f"{path} has no {role} token {names[role]!r}; name it in {folder / 'tokenizer_config.json'}")
-    return Subwords("huggingface", text, *ids, inner)
+    ids = {role: inner.token_to_id(name) for role, name in names.items()}
+    for role, index in ids.items():
+        if index is None:
+            config = folder / "tokenizer_config.json"
+            raise TokenizerError(f"{path} has no {role} token {names[role]!r}; name the right one in {config}")
+    return Subwords("huggingface", text, ids["pad"], ids["bos"], ids["eos"], inner)
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:

@@ -165,7 +165,8 @@ def _load(
         )
     if held_out.cut_prompts:
         reporter.warn(
-            "cut_prompts", f"{held_out.cut_prompts} held-out prompts are longer than the model takes; their ends were kept"
+            "cut_prompts",
+            f"{held_out.cut_prompts} held-out prompts are longer than the model takes; their ends were kept",
         )
     if overlap := rows.overlap(rows.Rows(encoded.rows, found.held_out)):
         reporter.warn("eval_overlap", f"{overlap} held-out rows have a prompt that is also trained on")
@@ -217,7 +218,8 @@ def _speed(reporter: Reporter, trainer: Trainer, program: events.Program) -> str
         return "no step was taken"
     seconds = max(reporter.train_seconds, 1e-9) / reporter.step
     training, placement = trainer.spec.training, trainer.placement
-    sentence = f"{training.batch_size * training.sequence_length / seconds:,.0f} tokens a second over {reporter.step} steps"
+    tokens_per_second = training.batch_size * training.sequence_length / seconds
+    sentence = f"{tokens_per_second:,.0f} tokens a second over {reporter.step} steps"
     kind = placement.mesh.devices.flat[0].device_kind
     share = utilization(kind, placement.devices, program.model_flops_per_step, seconds)
     return f"{sentence}, {share:.1%} of the devices' peak" if share is not None else sentence

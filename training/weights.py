@@ -58,7 +58,9 @@ def check_config(folder: Path, model: ModelSpec) -> None:
     document = _json(folder / CONFIG)
     kind = document.get("model_type")
     if kind != "gemma":
-        raise WeightsError(f"{folder / CONFIG} describes a {kind!r} model; only Gemma 1 (model_type 'gemma') is supported")
+        raise WeightsError(
+            f"{folder / CONFIG} describes a {kind!r} model; only Gemma 1 (model_type 'gemma') is supported"
+        )
     for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
                 "num_key_value_heads", "head_dim", "rms_norm_eps", "rope_theta"):
         asked = getattr(model, key)
@@ -88,7 +90,10 @@ def random(trainer: Trainer) -> Any:
 
 
 def load(folder: Path, trainer: Trainer) -> Any:
-    """The parameters in ``folder``, as float32, each put where it will lie before the next is read. Raises WeightsError."""
+    """The parameters in ``folder`` as float32, each put where it will lie before the next is read.
+
+    Raises WeightsError.
+    """
     from safetensors import SafetensorError, safe_open
 
     files = _files(folder)

@@ -1,4 +1,4 @@
-"""One run of the smoke config and one compiled tiny trainer, shared by the session; shapes in signatures are checked."""
+"""One run of the smoke config and one compiled tiny trainer, shared by the session; signatures' shapes are checked."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import install_import_hook
 
 with install_import_hook(["training.gemma", "training.loss", "training.generate"], "beartype.beartype"):
-    import training.generate  # noqa: F401
+    import training.generate
     import training.loss  # noqa: F401
 
-from evidence import config_file, events, rundir  # noqa: E402
-from evidence.spec import RunSpec, resolve  # noqa: E402
+from evidence import config_file, events, rundir
+from evidence.spec import RunSpec, resolve
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMOKE = REPOSITORY / "training/configs/smoke_tiny.yaml"

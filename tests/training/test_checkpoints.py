@@ -47,7 +47,9 @@ def test_a_changed_digest_is_found_when_restoring(tiny: Any, saved: tuple[Path, 
     trainer, run = tiny[0], saved[0]
     place = run / "checkpoints/step_000001.leaves.json"
     table = canonical.read(place)
-    changed = [{**leaf, "sha256": "0" * 64} if leaf["path"] == "parameters.final_norm" else leaf for leaf in table["leaves"]]
+    norm = next(number for number, leaf in enumerate(table["leaves"]) if leaf["path"] == "parameters.final_norm")
+    changed = [dict(leaf) for leaf in table["leaves"]]
+    changed[norm]["sha256"] = "0" * 64
     rundir.write_document(place, {**table, "leaves": changed})
     with pytest.raises(CheckpointError, match=r"parameters\.final_norm has sha256 \w+, but its leaves file says 0000"):
         checkpoints.restore(run, 1, trainer.abstract, trainer.shardings)

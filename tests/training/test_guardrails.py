@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import tomllib
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
@@ -55,4 +54,5 @@ def test_every_shipped_config_parses_and_says_what_to_expect(path: Path) -> None
 def test_the_submission_config_is_gemma_2b() -> None:
     spec = config_file.load_spec(REPOSITORY / "training/configs/submission_tpu.yaml")
     assert parameter_count(spec.model) == 2_506_172_416
-    assert (spec.device, spec.training.steps, spec.training.batch_size, spec.training.sequence_length) == ("tpu", 200, 8, 512)
+    training = spec.training
+    assert (spec.device, training.steps, training.batch_size, training.sequence_length) == ("tpu", 200, 8, 512)

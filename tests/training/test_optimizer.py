@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
 from evidence.spec import OptimizerSpec
 from training import optimizer
@@ -49,7 +48,7 @@ def test_gradients_are_clipped_to_the_global_norm() -> None:
     found = optimizer.transformation(spec(gradient_clip=0.1, beta1=0.0, beta2=0.0, epsilon=0.9))
     unclipped = optimizer.transformation(spec(gradient_clip=0.0, beta1=0.0, beta2=0.0, epsilon=0.9))
     small, _ = found.update(GRADIENT, found.init(PARAMS), PARAMS)
-    scale = 0.1 / float(optax.global_norm(GRADIENT))
+    scale = 0.1 / float(optax.tree.norm(GRADIENT))
     scaled = jax.tree.map(lambda leaf: leaf * scale, GRADIENT)
     expected, _ = unclipped.update(scaled, unclipped.init(PARAMS), PARAMS)
-    assert small["norm"] == pytest.approx(expected["norm"], rel=1e-5)
+    np.testing.assert_allclose(small["norm"], expected["norm"], rtol=1e-5)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,10 @@ def test_smoke_tiny_trains_end_to_end_on_cpu(smoke: Smoke) -> None:
 
 def test_standard_output_carries_the_events_and_a_line_for_each_step(smoke: Smoke) -> None:
     run, ended = smoke
-    echoed = [line.removeprefix(events.LOG_MARK) for line in ended.stdout.splitlines() if line.startswith(events.LOG_MARK)]
+    lines = ended.stdout.splitlines()
+    echoed = [line.removeprefix(events.LOG_MARK) for line in lines if line.startswith(events.LOG_MARK)]
     assert echoed == (run / rundir.EVENTS).read_text().splitlines()
-    spoken = [line for line in ended.stdout.splitlines() if line.startswith("step ")]
+    spoken = [line for line in lines if line.startswith("step ")]
     assert len(spoken) == 30
     assert spoken[0].startswith("step 1/30 loss ")
     assert " tok/s ETA " in spoken[0]
@@ -80,7 +82,7 @@ def test_every_batch_and_learning_rate_can_be_recomputed(smoke: Smoke) -> None:
 
 def test_step_seconds_are_differences_of_the_monotonic_clock(smoke: Smoke) -> None:
     steps = of(smoke[0], events.Step)
-    for before, row in zip(steps, steps[1:], strict=False):
+    for before, row in pairwise(steps):
         assert row.step_seconds == (row.monotonic_ns - before.monotonic_ns) / 1e9
 
 
@@ -134,7 +136,8 @@ def test_source_event_names_the_files_that_ran(smoke: Smoke) -> None:
 def test_a_run_that_is_told_to_stop_saves_and_says_so(tmp_path: Path) -> None:
     run = new_run(tmp_path, spec_with(training__steps=1_000_000))
     with subprocess.Popen(
-        [sys.executable, "-m", "training", str(run)], cwd=REPOSITORY, env=dict(os.environ), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "training", str(run)], cwd=REPOSITORY, env=dict(os.environ), stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         for line in process.stdout:
