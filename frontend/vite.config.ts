@@ -29,7 +29,7 @@ export default defineConfig({
       reporter: ['text-summary', 'text', 'lcovonly'],
       include: ['src/**/*.{ts,tsx}'],
       exclude: ['src/**/*.test.*', 'src/test/**', 'src/api/gen/**', 'src/main.tsx'],
-      thresholds: { lines: 85, statements: 80, functions: 80, branches: 70 },
+      thresholds: { lines: 90, statements: 90, functions: 90, branches: 80 },
     },
   },
 })

@@ -24,9 +24,13 @@ export class OfflineError extends Error {
 
 client.setConfig({ baseUrl: globalThis.location.origin, headers: { Accept: 'application/json' } })
 client.interceptors.error.use((error, response) => {
-  if (!response) return error instanceof DOMException ? error : new OfflineError()
+  if (!response) return isAbort(error) ? error : new OfflineError()
   return new ApiError(isProblem(error) ? error : unexplained(response.status))
 })
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}
 
 function isProblem(value: unknown): value is Problem {
   return typeof value === 'object' && value !== null && 'detail' in value && 'errors' in value

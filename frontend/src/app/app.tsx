@@ -1,6 +1,6 @@
 import { CSPProvider } from '@base-ui/react/csp-provider'
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
-import { RouterProvider } from '@tanstack/react-router'
+import { type RouterHistory, RouterProvider } from '@tanstack/react-router'
 import { StrictMode, useState } from 'react'
 import { makeRouter } from './router.tsx'
 
@@ -11,9 +11,14 @@ function makeQueryClient(): QueryClient {
   })
 }
 
-export function App() {
+interface AppProps {
+  /** The browser's own unless another is given. */
+  readonly history?: RouterHistory
+}
+
+export function App({ history }: AppProps) {
   const [queries] = useState(makeQueryClient)
-  const [router] = useState(makeRouter)
+  const [router] = useState(() => makeRouter(history))
   return (
     <StrictMode>
       <CSPProvider disableStyleElements>

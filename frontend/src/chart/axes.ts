@@ -10,10 +10,10 @@ export function tick(value: number): string {
   if (value === 0) return '0'
   if (size >= 1e9) return `${trim(value / 1e9)}B`
   if (size >= 1e6) return `${trim(value / 1e6)}M`
-  if (size >= 1e4) return `${trim(value / 1e3)}k`
+  if (size >= 1e4 || (size >= 1e3 && value % 100 === 0)) return `${trim(value / 1e3)}k`
   if (size >= 1) return trim(value)
   if (size >= 1e-3) return String(Number(value.toPrecision(3)))
-  return value.toExponential(Number.isInteger(value / 10 ** Math.floor(Math.log10(size))) ? 0 : 1)
+  return Number(value.toPrecision(2)).toExponential()
 }
 
 /** Duration tick: seconds, then m:ss, then h:mm. */

@@ -27,6 +27,8 @@ export interface ChartOptions {
   readonly height: number
   readonly axis: XAxis
   readonly logarithmic: boolean
+  /** The whole y axis, where it is known beforehand; else it follows what is shown. */
+  readonly range?: Span
   /** Charts of one group share their crosshair. */
   readonly group: string
   readonly onZoom: (span: Span | undefined) => void
@@ -40,6 +42,11 @@ export interface LineChart {
   zoom(factor: number): void
   destroy(): void
 }
+
+/** Steps and tokens are counted: no tick lies between two of them. */
+const WHOLE = [1, 2, 5]
+  .flatMap((digit) => Array.from({ length: 12 }, (_, power) => digit * 10 ** power))
+  .sort((a, b) => a - b)
 
 export function createLineChart(host: HTMLElement, options: ChartOptions): LineChart {
   let picture: Picture = { x: new Float64Array(), lines: [] }
@@ -180,9 +187,15 @@ function uplotOptions(
         },
       },
     },
-    scales: { x: { time: false }, y: options.logarithmic ? { distr: 3 } : { range: padded } },
+    scales: { x: { time: false }, y: yScale(options) },
     axes: [
-      { ...axis, size: 26, space: 64, values: (_, splits) => splits.map(clock ? clockTick : tick) },
+      {
+        ...axis,
+        size: 26,
+        space: 64,
+        incrs: clock ? undefined : WHOLE,
+        values: (_, splits) => splits.map(clock ? clockTick : tick),
+      },
       {
         ...axis,
         size: 50,
@@ -225,6 +238,11 @@ function seriesOf(line: Line, css: (name: string) => string): uPlot.Series[] {
     points: { show: false },
   }
   return line.smoothed ? [raw, { label: `${line.label}, smoothed`, stroke, width: 2, points: { show: false } }] : [raw]
+}
+
+function yScale(options: ChartOptions): uPlot.Scale {
+  if (options.range) return { range: [options.range[0], options.range[1]] }
+  return options.logarithmic ? { distr: 3 } : { range: padded }
 }
 
 function padded(_: uPlot, low: number | null, high: number | null): [number, number] {

@@ -14,7 +14,7 @@ export function Answers({ answers }: { readonly answers: readonly Answer[] }) {
   return (
     <ul className="grid gap-3">
       {answers.map((answer) => (
-        <li key={answer.key} className="min-w-0 rounded-lg border border-line bg-panel">
+        <li key={answer.key} className="min-w-0 overflow-hidden rounded-lg border border-line bg-panel">
           <div className="flex items-start gap-2 border-b border-line px-3 py-2">
             {answer.correct !== undefined &&
               (answer.correct ? (
@@ -36,7 +36,7 @@ export function Answers({ answers }: { readonly answers: readonly Answer[] }) {
 
 function Said({ term, text }: { readonly term: string; readonly text: string }) {
   return (
-    <div className="min-w-0 bg-panel px-3 py-2 first:rounded-bl-lg last:rounded-br-lg">
+    <div className="min-w-0 bg-panel px-3 py-2">
       <dt className="text-xs text-ink-3">{term}</dt>
       <dd className="font-mono text-xs leading-5 break-words whitespace-pre-wrap">{text.trim() || '(nothing)'}</dd>
     </div>

@@ -17,7 +17,7 @@ export function Panel({ title, id, aside, flush, className, children }: PanelPro
     <section
       id={id}
       aria-labelledby={title ? heading : undefined}
-      className={classes('min-w-0 rounded-xl border border-line bg-panel', className)}
+      className={classes('min-w-0 overflow-hidden rounded-xl border border-line bg-panel', className)}
     >
       {title && (
         <div className="flex min-h-12 flex-wrap items-center justify-between gap-x-4 gap-y-2 border-b border-line px-4 py-2">

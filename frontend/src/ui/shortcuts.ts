@@ -29,6 +29,7 @@ export function useShortcuts(shortcuts: Shortcuts): void {
 
 function occupied(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false
+  if (target instanceof HTMLInputElement && /^(radio|checkbox|range)$/.test(target.type)) return false
   return (
     target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || !!target.closest('[role=dialog]')
   )

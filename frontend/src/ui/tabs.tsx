@@ -18,7 +18,7 @@ interface TabsProps<Name extends string> {
 /** Tabs whose chosen one is kept by the caller (in the URL, say); `children` is the chosen one's content. */
 export function Tabs<Name extends string>({ label, tabs, value, onChange, children }: TabsProps<Name>) {
   return (
-    <Base.Root value={value} onValueChange={(next) => onChange(next as Name)}>
+    <Base.Root className="min-w-0" value={value} onValueChange={(next) => onChange(next as Name)}>
       <Base.List
         aria-label={label}
         className="no-print -mx-4 flex gap-1 overflow-x-auto border-b border-line px-4 sm:mx-0 sm:px-0"
@@ -36,7 +36,7 @@ export function Tabs<Name extends string>({ label, tabs, value, onChange, childr
           </Base.Tab>
         ))}
       </Base.List>
-      <Base.Panel value={value} className="pt-4 outline-offset-4">
+      <Base.Panel value={value} className="min-w-0 pt-4 outline-offset-4">
         {children}
       </Base.Panel>
     </Base.Root>

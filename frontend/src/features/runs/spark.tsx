@@ -8,7 +8,7 @@ export function Spark({ values }: { readonly values: readonly number[] }) {
   const steps = values.map((_, index) => index)
   const path = outline(steps, values, { width: WIDTH, height: HEIGHT, pad: 3 })
   return (
-    <svg aria-hidden width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} className="max-w-full">
+    <svg aria-hidden width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} className="shrink-0">
       <path d={path} fill="none" strokeWidth={1.5} strokeLinejoin="round" className="stroke-accent" />
     </svg>
   )

@@ -56,3 +56,8 @@ export function progressTone(state: State): 'accent' | 'good' | 'bad' | 'neutral
   if (state === 'failed') return 'bad'
   return isLive(state) ? 'accent' : 'neutral'
 }
+
+/** training/configs/smoke_tiny.yaml as people call it: smoke_tiny. */
+export function configName(path: string): string {
+  return path.replace(/^.*\//, '').replace(/\.ya?ml$/, '')
+}

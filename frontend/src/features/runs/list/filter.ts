@@ -8,7 +8,12 @@ export function filtered(runs: readonly RunSummary[], search: ListSearch): RunSu
   return runs
     .filter((run) => !search.state || run.state === search.state)
     .filter((run) => words.every((word) => described(run).includes(word)))
-    .sort((a, b) => Number(isLive(b.state)) - Number(isLive(a.state)) || b.created_at.localeCompare(a.created_at))
+    .sort((a, b) => rank(a) - rank(b) || b.created_at.localeCompare(a.created_at))
+}
+
+/** What moves stands above what waits, and both above what has ended. */
+function rank(run: RunSummary): number {
+  return run.state === 'queued' ? 1 : isLive(run.state) ? 0 : 2
 }
 
 function described(run: RunSummary): string {

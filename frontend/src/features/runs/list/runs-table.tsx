@@ -8,7 +8,7 @@ import { count, duration, loss, percent, short } from '../../../ui/format.ts'
 import { Progress } from '../../../ui/progress.tsx'
 import { Ago } from '../../../ui/time.tsx'
 import { Spark } from '../spark.tsx'
-import { isLive, progressTone, StateBadge } from '../state.tsx'
+import { configName, isLive, progressTone, StateBadge } from '../state.tsx'
 
 const ROW_HEIGHT = 68
 
@@ -136,7 +136,11 @@ const RunRow = memo(function RunRow({ run, index, current }: RunRowProps) {
 })
 
 function described(run: RunSummary): string {
-  return [run.config, run.parameters ? `${short(run.parameters)} parameters` : '', ...run.tags.map((tag) => `#${tag}`)]
+  return [
+    configName(run.config),
+    run.parameters ? `${short(run.parameters)} parameters` : '',
+    ...run.tags.map((tag) => `#${tag}`),
+  ]
     .filter(Boolean)
     .join(' · ')
 }

@@ -27,7 +27,7 @@ export function SpecField(props: SpecFieldProps) {
   const id = fieldId(field.key)
   const wide = field.kind === 'path' || field.kind === 'multiline'
   return (
-    <div className={classes('min-w-0', wide && 'sm:col-span-2')}>
+    <div className={classes('min-w-0', wide && 'sm:col-span-2 lg:col-span-3')}>
       <div className="flex min-h-6 items-center gap-2">
         <label htmlFor={id} className="text-sm font-medium">
           {field.title}

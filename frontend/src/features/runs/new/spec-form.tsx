@@ -34,7 +34,7 @@ export function SpecForm(props: SpecFormProps) {
             {matters.length > 0 ? `${matters.length} changed` : `${section.fields.length} as in the preset`}
           </span>
         </summary>
-        <div className="grid gap-x-6 gap-y-4 border-t border-line p-4 sm:grid-cols-2">
+        <div className="grid gap-x-6 gap-y-4 border-t border-line p-4 sm:grid-cols-2 lg:grid-cols-3">
           {fields.map((field) => (
             <SpecField
               key={field.key}

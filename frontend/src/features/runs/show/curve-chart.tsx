@@ -11,6 +11,7 @@ interface CurveChartProps {
   readonly height: number
   readonly axis: XAxis
   readonly logarithmic: boolean
+  readonly range?: Span
   readonly span: Span | undefined
   readonly hover: Hover
   readonly onZoom: (span: Span | undefined) => void
@@ -19,12 +20,12 @@ interface CurveChartProps {
 
 /** A chart with its title and the values under the crosshair, or the latest ones. */
 export function CurveChart(props: CurveChartProps) {
-  const { title, picture, height, axis, logarithmic, span, hover, onZoom, format } = props
+  const { title, picture, height, axis, logarithmic, range, span, hover, onZoom, format } = props
   const row = useSyncExternalStore(hover.subscribe, hover.row)
   const mount = useCallback(
     (element: HTMLElement) =>
-      createLineChart(element, { height, axis, logarithmic, group: 'run', onZoom, onHover: hover.set }),
-    [height, axis, logarithmic, onZoom, hover],
+      createLineChart(element, { height, axis, logarithmic, range, group: 'run', onZoom, onHover: hover.set }),
+    [height, axis, logarithmic, range, onZoom, hover],
   )
   const update = (chart: LineChart) => {
     chart.show(picture)

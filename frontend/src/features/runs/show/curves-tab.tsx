@@ -26,6 +26,7 @@ interface CurvesTabProps {
   readonly onChange: (search: RunSearch) => void
 }
 
+const PERCENT: Span = [-4, 104]
 const nothing = createColumns()
 const noRows = () => () => {}
 
@@ -58,7 +59,11 @@ export function CurvesTab({ run, feed, evaluations, search, onChange }: CurvesTa
   if (!pictures || columns.length === 0)
     return (
       <Empty title={isLive(run.state) ? 'No step yet' : 'This run did no step'}>
-        <p>{isLive(run.state) ? 'The curve begins with the first step, the moment it is taken.' : run.reason}</p>
+        <p>
+          {isLive(run.state)
+            ? 'The curve begins with the first step, the moment it is taken.'
+            : 'So there is no curve.'}
+        </p>
       </Empty>
     )
   const chart = { axis, hover, onZoom: zoom, span: search.xr }
@@ -93,6 +98,7 @@ export function CurvesTab({ run, feed, evaluations, search, onChange }: CurvesTa
                   title="Exact match, %"
                   picture={pictures.match}
                   height={150}
+                  range={PERCENT}
                   logarithmic={false}
                   format={(value) => percent(value === null ? null : value / 100)}
                 />

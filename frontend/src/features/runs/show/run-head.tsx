@@ -7,7 +7,7 @@ import { Figure } from '../../../ui/facts.tsx'
 import { count, duration, loss, MISSING, percent, rate, short } from '../../../ui/format.ts'
 import { Progress } from '../../../ui/progress.tsx'
 import { Ago } from '../../../ui/time.tsx'
-import { isLive, progressTone, StateBadge } from '../state.tsx'
+import { configName, isLive, progressTone, StateBadge } from '../state.tsx'
 import { sourceOf } from './launch.ts'
 import { Phases } from './phases.tsx'
 import { SealDialog } from './seal-dialog.tsx'
@@ -24,7 +24,7 @@ export function RunHead({ run }: { readonly run: Run }) {
             <Link to="/runs" className="hover:text-ink">
               Runs
             </Link>{' '}
-            / {run.config}
+            / {configName(run.config)}
           </p>
           <div className="mt-1 flex flex-wrap items-center gap-x-3 gap-y-1">
             <h1 className="text-2xl font-semibold tracking-tight break-all">{run.name}</h1>
@@ -53,7 +53,7 @@ export function RunHead({ run }: { readonly run: Run }) {
             </Link>
           ))}
           {!live && run.bundles.length === 0 && (
-            <Button look="primary" onClick={() => setAsking('seal')}>
+            <Button look={run.state === 'finished' ? 'primary' : 'plain'} onClick={() => setAsking('seal')}>
               <Stamp aria-hidden size={15} /> Seal as evidence
             </Button>
           )}

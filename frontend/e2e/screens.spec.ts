@@ -1,0 +1,45 @@
+import AxeBuilder from '@axe-core/playwright'
+import { expect, type Page, test } from '@playwright/test'
+
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+const TABS = ['curves', 'checkpoints', 'samples', 'log', 'config', 'system']
+
+/** Every page there is; runs and bundles are those that the specs before this one have left. */
+async function addresses(page: Page): Promise<string[]> {
+  const headers = { Accept: 'application/json' }
+  const { runs } = (await (await page.request.get('/runs', { headers })).json()) as { runs: { id: string }[] }
+  const { bundles } = (await (await page.request.get('/evidence', { headers })).json()) as {
+    bundles: { name: string }[]
+  }
+  return [
+    '/runs',
+    '/runs/new',
+    '/evidence',
+    '/nowhere',
+    ...runs.slice(0, 1).flatMap((run) => TABS.map((tab) => `/runs/${run.id}?tab=${tab}`)),
+    ...bundles.slice(0, 1).map((bundle) => `/evidence/${bundle.name}`),
+  ]
+}
+
+for (const width of [1440, 390])
+  for (const colorScheme of ['light', 'dark'] as const)
+    test(`every screen is sound at ${width} px, ${colorScheme}`, async ({ page }) => {
+      await page.setViewportSize({ width, height: 900 })
+      await page.emulateMedia({ colorScheme })
+      const complaints: string[] = []
+      page.on('console', (message) => {
+        if (message.type() === 'error' && !message.text().includes('404')) complaints.push(message.text())
+      })
+      page.on('pageerror', (error) => complaints.push(error.message))
+      for (const address of await addresses(page)) {
+        await page.goto(address)
+        await expect(page.getByRole('heading', { level: 1 })).toBeAttached()
+        await expect(page.locator('.skeleton')).toHaveCount(0)
+        const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze()
+        const found = violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 200)}`))
+        expect(found, address).toEqual([])
+        const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
+        expect(wider, `${address} is wider than the screen`).toBeLessThanOrEqual(0)
+      }
+      expect(complaints).toEqual([])
+    })

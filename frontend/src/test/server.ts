@@ -1,0 +1,29 @@
+/** The server of the tests: answers what a small data folder would. A test overrides what it is about. */
+import { HttpResponse, http } from 'msw'
+import { setupServer } from 'msw/node'
+import type { Problem } from '../api/types.ts'
+import { aBundle, aRun, configs } from './fixtures.ts'
+
+export const ORIGIN = 'http://localhost:3000'
+
+export function answer(path: string, body: unknown) {
+  return http.get(ORIGIN + path, () => HttpResponse.json(body as never))
+}
+
+export function refuse(method: 'get' | 'post', path: string, problem: Partial<Problem> & { status: number }) {
+  const body = { title: 'Refused', detail: 'refused', errors: [], findings: [], ...problem }
+  return http[method](ORIGIN + path, () => HttpResponse.json(body, { status: problem.status }))
+}
+
+export const server = setupServer(
+  answer('/runs', { runs: [], total: 0, next_cursor: null }),
+  answer('/configs', configs),
+  answer('/runs/:id', aRun()),
+  answer('/runs/:id/checkpoints', { checkpoints: [] }),
+  answer('/runs/:id/evaluations', { evaluations: [] }),
+  answer('/runs/:id/samples', { samples: [] }),
+  answer('/runs/:id/predictions', { step: null, predictions: [] }),
+  answer('/runs/:id/log', { offset: 0, next_offset: 0, size: 0, text: '' }),
+  answer('/evidence', { bundles: [] }),
+  answer('/evidence/:name', aBundle()),
+)
