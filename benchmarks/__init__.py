@@ -1,0 +1,1 @@
+"""Measurements, each printed as it was obtained on this machine: ``make bench``."""
