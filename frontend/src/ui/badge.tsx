@@ -24,7 +24,7 @@ export function Badge({ tone, icon: Icon, live, children }: BadgeProps) {
   return (
     <span
       className={classes(
-        'inline-flex h-6 items-center gap-1.5 rounded-full px-2.5 text-xs font-medium whitespace-nowrap',
+        'inline-flex h-6 w-fit items-center gap-1.5 rounded-full px-2.5 text-xs font-medium whitespace-nowrap',
         TONE[tone],
       )}
     >

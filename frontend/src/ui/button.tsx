@@ -13,7 +13,7 @@ const LOOK: Record<Look, string> = {
 /** The classes of a button, for links that look like one. */
 export function buttonClass(look: Look = 'plain', small = false): string {
   return classes(
-    'inline-flex items-center justify-center gap-1.5 rounded-md border font-medium whitespace-nowrap select-none transition-colors',
+    'relative inline-flex items-center justify-center gap-1.5 rounded-md border font-medium whitespace-nowrap select-none transition-colors',
     'disabled:cursor-not-allowed disabled:opacity-55',
     small ? 'min-h-7 px-2 text-xs' : 'min-h-9 px-3 text-sm',
     LOOK[look],

@@ -68,7 +68,10 @@ function CheckRow({ bundle, result }: { readonly bundle: string; readonly result
       <Icon aria-label={word} size={16} className={classes('mt-0.5', ink)} />
       <div className="min-w-0">
         <p className="break-words">
-          <a href={`#check-${result.id}`} className="mr-2 font-mono text-xs text-ink-3 hover:text-accent">
+          <a
+            href={`#check-${result.id}`}
+            className="mr-2 inline-flex min-h-6 items-center font-mono text-xs text-ink-3 hover:text-accent"
+          >
             {result.id} · {result.level}
           </a>
           {result.proves}

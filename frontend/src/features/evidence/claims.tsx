@@ -22,7 +22,10 @@ export function Claims({ bundle }: { readonly bundle: Bundle }) {
             className="grid gap-x-6 gap-y-1 border-b border-line px-4 py-3 text-sm last:border-0 target:bg-accent-soft sm:grid-cols-[9rem_1fr_13rem]"
           >
             <p className="flex items-center justify-between gap-2 sm:block">
-              <a href={`#claim-${claim.id}`} className="font-semibold hover:text-accent">
+              <a
+                href={`#claim-${claim.id}`}
+                className="inline-flex min-h-6 items-center font-semibold hover:text-accent"
+              >
                 {claim.title}
               </a>
               <ClaimVerdict claim={claim} />
@@ -37,12 +40,19 @@ export function Claims({ bundle }: { readonly bundle: Bundle }) {
             <div className="min-w-0 text-xs text-ink-3">
               {claim.proofs.map((proof) => (
                 <p key={proof.file}>
-                  <a href={fileAddress(bundle.name, proof.file)} className="prose-link break-all">
+                  <a
+                    href={fileAddress(bundle.name, proof.file)}
+                    className="prose-link inline-flex min-h-6 items-center break-all"
+                  >
                     {proof.file}
                   </a>
-                  <span className="mt-1 flex flex-wrap gap-x-2 gap-y-0.5">
+                  <span className="flex flex-wrap gap-x-2">
                     {proof.checks.map((check) => (
-                      <a key={check} href={`#check-${check}`} className="font-mono text-2xs hover:text-accent">
+                      <a
+                        key={check}
+                        href={`#check-${check}`}
+                        className="inline-flex min-h-6 items-center font-mono text-2xs hover:text-accent"
+                      >
                         {check}
                       </a>
                     ))}

@@ -40,7 +40,10 @@ export function Curve({ bundle }: { readonly bundle: Bundle }) {
           <Button small look="quiet" aria-pressed={table} onClick={() => setTable(!table)}>
             {table ? 'Curve' : 'Table'}
           </Button>
-          <a href={fileAddress(bundle.name, 'metrics.jsonl')} className="prose-link text-xs">
+          <a
+            href={fileAddress(bundle.name, 'metrics.jsonl')}
+            className="prose-link inline-flex min-h-6 items-center text-xs"
+          >
             rows
           </a>
         </div>

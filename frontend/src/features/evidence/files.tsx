@@ -44,7 +44,7 @@ export function Files({ bundle }: { readonly bundle: Bundle }) {
         </div>
       }
     >
-      <ul className="max-h-[32rem] overflow-y-auto print:max-h-none">
+      <ul className="relative max-h-[32rem] overflow-y-auto print:max-h-none">
         {bundle.contents.map((file) => (
           <FileRow key={file.path} bundle={bundle.name} file={file} result={results.get(file.path)} />
         ))}
@@ -69,7 +69,10 @@ function FileRow({ bundle, file, result }: FileRowProps) {
         wrong && 'bg-bad-soft',
       )}
     >
-      <a href={fileAddress(bundle, file.path)} className="prose-link min-w-0 break-all">
+      <a
+        href={fileAddress(bundle, file.path)}
+        className="prose-link inline-flex min-h-6 min-w-0 items-center break-all"
+      >
         {file.path}
       </a>
       <span className="text-xs text-ink-3 sm:text-right">{bytes(file.bytes)}</span>

@@ -12,7 +12,7 @@ export function LogExcerpt({ bundle }: { readonly bundle: Bundle }) {
       flush
       aside={
         log && (
-          <a href={fileAddress(bundle.name, log.path)} className="prose-link text-xs">
+          <a href={fileAddress(bundle.name, log.path)} className="prose-link inline-flex min-h-6 items-center text-xs">
             whole log
           </a>
         )
@@ -22,13 +22,13 @@ export function LogExcerpt({ bundle }: { readonly bundle: Bundle }) {
         aria-label="Lines of the log"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
         tabIndex={0}
-        className="max-h-[28rem] overflow-auto py-2 font-mono text-xs leading-5 -outline-offset-2 print:max-h-none"
+        className="max-h-[28rem] overflow-auto py-2 font-mono text-xs leading-6 -outline-offset-2 print:max-h-none"
       >
         {bundle.log_excerpt.map((line) => (
           <li key={line.number} id={`L${line.number}`} className="flex w-max min-w-full pr-4 target:bg-accent-soft">
             <a
               href={`#L${line.number}`}
-              className="sticky left-0 w-16 shrink-0 bg-panel pr-3 text-right text-ink-3 select-none hover:text-accent"
+              className="sticky left-0 min-h-6 w-16 shrink-0 bg-panel pr-3 text-right text-ink-3 select-none hover:text-accent"
             >
               {line.number}
             </a>

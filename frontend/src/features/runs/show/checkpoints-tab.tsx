@@ -22,7 +22,7 @@ export function CheckpointsTab({ run }: { readonly run: Run }) {
       aria-label="Checkpoints"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
       tabIndex={0}
-      className="overflow-x-auto rounded-xl border border-line bg-panel"
+      className="relative overflow-x-auto rounded-xl border border-line bg-panel"
     >
       <table className="w-full text-left text-sm">
         <thead className="border-b border-line text-xs text-ink-3 [&_th]:px-4 [&_th]:py-2 [&_th]:font-medium">
