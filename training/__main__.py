@@ -30,7 +30,11 @@ def main(arguments: list[str]) -> int:
     with Reporter(run, ask.spec.training) as reporter:
         reporter.emit(
             events.RunStart(
-                time=events.now(), run_id=ask.run_id, name=ask.name, nonce=ask.nonce, spec_sha256=ask.spec_sha256,
+                time=events.now(),
+                run_id=ask.run_id,
+                name=ask.name,
+                nonce=ask.nonce,
+                spec_sha256=ask.spec_sha256,
                 versions=_versions(),
             )
         )
@@ -57,8 +61,14 @@ def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter) -> int:
 
 def _versions() -> dict[str, str]:
     """What the numbers depend on."""
-    names = {"jax": "jax", "jaxlib": "jaxlib", "flax": "flax", "optax": "optax", "orbax": "orbax-checkpoint",
-             "numpy": "numpy"}
+    names = {
+        "jax": "jax",
+        "jaxlib": "jaxlib",
+        "flax": "flax",
+        "optax": "optax",
+        "orbax": "orbax-checkpoint",
+        "numpy": "numpy",
+    }
     return {"python": sys.version.split()[0], **{name: metadata.version(package) for name, package in names.items()}}
 
 

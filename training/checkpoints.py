@@ -55,14 +55,17 @@ def save(run: Path, state: State, step: int, chain: str) -> events.Checkpoint:
     table = f"{rundir.CHECKPOINTS}/{name_of(step)}.leaves.json"
     rundir.write_document(run / table, {"step": step, "leaves": found})
     return events.Checkpoint(
-        time=events.now(), step=step, path=f"{rundir.CHECKPOINTS}/{name_of(step)}",
+        time=events.now(),
+        step=step,
+        path=f"{rundir.CHECKPOINTS}/{name_of(step)}",
         bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         tree_sha256=tree_sha256(folder),
         leaves=events.FileDigest(
             path=table, sha256=canonical.sha256_file(run / table), bytes=(run / table).stat().st_size
         ),
         parameters_digest=states.leaves_digest(found, PARAMETERS),
-        optimizer_digest=states.leaves_digest(found, OPTIMIZER), chain_at_step=chain,
+        optimizer_digest=states.leaves_digest(found, OPTIMIZER),
+        chain_at_step=chain,
         seconds=time.monotonic() - started,
     )
 
@@ -114,7 +117,9 @@ def prune(run: Path, saved: list[int], spec: CheckpointSpec) -> list[int]:
 def _leaf(path: str, value: Any) -> Leaf:
     array = np.ascontiguousarray(np.asarray(value)).reshape(np.shape(value))
     return {
-        "path": path, "dtype": str(array.dtype), "shape": list(array.shape),
+        "path": path,
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
         "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
         "l2": float(np.sqrt(np.sum(np.square(array.astype(np.float64))))),
     }

@@ -66,7 +66,9 @@ def describe(placement: Placement) -> events.Devices:
 
 def _facts(device: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "id": device.id, "process_index": device.process_index, "device_kind": device.device_kind,
+        "id": device.id,
+        "process_index": device.process_index,
+        "device_kind": device.device_kind,
     }
     if getattr(device, "coords", None) is not None:
         facts["coords"] = [int(value) for value in device.coords]

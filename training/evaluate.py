@@ -71,7 +71,11 @@ class Evaluator:
         self._loss = jax.jit(lambda params, tokens, mask: loss.loss_sum(trainer.model(params), tokens, mask))
         self._greedy = jax.jit(
             lambda params, prompts, lengths: generate.greedy(
-                trainer.model(params), prompts, lengths, trainer.spec.evaluation.max_new_tokens, tokenizer.eos,
+                trainer.model(params),
+                prompts,
+                lengths,
+                trainer.spec.evaluation.max_new_tokens,
+                tokenizer.eos,
                 tokenizer.pad,
             )
         )
@@ -98,8 +102,13 @@ class Evaluator:
         correct = sum(document["correct"] for document in documents)
         text = "".join(canonical.encode(document) + "\n" for document in documents)
         evaluation = events.Evaluation(
-            time=events.now(), step=step, loss=mean_loss, items=len(documents), correct=correct,
-            exact_match=correct / len(documents), parameters_digest=parameters_digest,
+            time=events.now(),
+            step=step,
+            loss=mean_loss,
+            items=len(documents),
+            correct=correct,
+            exact_match=correct / len(documents),
+            parameters_digest=parameters_digest,
             predictions=rows.write_text(run, f"{rundir.EVAL}/predictions-{step:06d}.jsonl", text),
             seconds=time.monotonic() - started,
         )
@@ -111,8 +120,13 @@ class Evaluator:
         for (row, ids), document in list(zip(pairs, documents, strict=True))[: self._spec.evaluation.samples]:
             reporter.emit(
                 events.Sample(
-                    time=events.now(), step=step, prompt=row.prompt, expected=row.answer, text=document["text"],
-                    token_ids=ids, parameters_digest=parameters_digest,
+                    time=events.now(),
+                    step=step,
+                    prompt=row.prompt,
+                    expected=row.answer,
+                    text=document["text"],
+                    token_ids=ids,
+                    parameters_digest=parameters_digest,
                 )
             )
         return evaluation
@@ -121,7 +135,11 @@ class Evaluator:
         row, ids = pair
         text = self._tokenizer.decode(ids)
         return {
-            "id": row.id, "prompt": row.prompt, "expected": row.answer, "text": text, "token_ids": ids,
+            "id": row.id,
+            "prompt": row.prompt,
+            "expected": row.answer,
+            "text": text,
+            "token_ids": ids,
             "correct": scoring.is_correct(row.answer, text, self._spec.data.answer_delimiter),
         }
 

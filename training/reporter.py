@@ -82,11 +82,21 @@ class Reporter:
         self._supervised_tokens += facts.supervised_tokens
         row = events.chained(
             events.Step(
-                time=events.now(), step=facts.step, epoch=facts.epoch, loss=facts.loss, grad_norm=facts.grad_norm,
-                param_norm=facts.param_norm, learning_rate=facts.learning_rate,
-                examples=facts.step * self._training.batch_size, tokens=facts.step * facts.tokens,
-                supervised_tokens=self._supervised_tokens, batch_sha256=facts.batch_sha256, step_seconds=seconds,
-                monotonic_ns=now, prev=self.chain, hash="",
+                time=events.now(),
+                step=facts.step,
+                epoch=facts.epoch,
+                loss=facts.loss,
+                grad_norm=facts.grad_norm,
+                param_norm=facts.param_norm,
+                learning_rate=facts.learning_rate,
+                examples=facts.step * self._training.batch_size,
+                tokens=facts.step * facts.tokens,
+                supervised_tokens=self._supervised_tokens,
+                batch_sha256=facts.batch_sha256,
+                step_seconds=seconds,
+                monotonic_ns=now,
+                prev=self.chain,
+                hash="",
             )
         )
         self.chain = row.hash
@@ -105,8 +115,12 @@ class Reporter:
         message = " ".join(str(error).split()) or "no message was given"
         self.emit(
             events.Finished(
-                time=events.now(), outcome="failed", step=self.step, train_seconds=self.train_seconds,
-                stage=self._stage, error_type=type(error).__name__,
+                time=events.now(),
+                outcome="failed",
+                step=self.step,
+                train_seconds=self.train_seconds,
+                stage=self._stage,
+                error_type=type(error).__name__,
                 error_message=message[:2000].encode("utf-8", "replace").decode(),
             )
         )

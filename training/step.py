@@ -53,9 +53,7 @@ class Trainer:
         moments = jax.jit(optimizer.transformation(self.spec.optimizer).init, out_shardings=self.shardings.moments)
         return State(params, moments(params))
 
-    def step(
-        self, state: State, tokens: jax.Array, mask: jax.Array, learning_rate: jax.Array
-    ) -> tuple[State, Metrics]:
+    def step(self, state: State, tokens: jax.Array, mask: jax.Array, learning_rate: jax.Array) -> tuple[State, Metrics]:
         """One update by the mean over all supervised tokens of the batch, however many micro-batches carry it."""
         mean_loss, gradient = self._gradient(state.params, tokens, mask)
         updates, moments = optimizer.transformation(self.spec.optimizer).update(gradient, state.moments, state.params)
@@ -74,7 +72,9 @@ class Trainer:
             donate_argnums=0,
         )
         return jitted.lower(
-            self.abstract, jax.ShapeDtypeStruct(shape, jnp.int32), jax.ShapeDtypeStruct(shape, jnp.uint8),
+            self.abstract,
+            jax.ShapeDtypeStruct(shape, jnp.int32),
+            jax.ShapeDtypeStruct(shape, jnp.uint8),
             jax.ShapeDtypeStruct((), jnp.float32),
         )
 

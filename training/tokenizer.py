@@ -33,6 +33,7 @@ class Tokenizer(Protocol):
     def sha256(self) -> str: ...
     def encode(self, text: str) -> list[int]:
         """Ids of ``text`` alone, without bos and eos."""
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ``ids``; pad, bos and eos say nothing."""
 
@@ -113,7 +114,9 @@ def train(texts: Iterable[str], vocab_size: int) -> Subwords:
     inner.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL), show_progress=False,
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL),
+        show_progress=False,
         initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
     )
     inner.train_from_iterator(texts, trainer)

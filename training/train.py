@@ -43,9 +43,11 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
         reporter.phase("compiling")
         program, facts = compile_step(trainer)
         reporter.emit(facts)
-        reporter.emit(events.Source(
-            time=events.now(), files=provenance.snapshot_source(run, [provenance.REPOSITORY / ask.config])
-        ))
+        reporter.emit(
+            events.Source(
+                time=events.now(), files=provenance.snapshot_source(run, [provenance.REPOSITORY / ask.config])
+            )
+        )
         reporter.start_chain(_genesis(run, ask, data, facts))
 
         evaluator = Evaluator(trainer, held_out, ids)
@@ -61,7 +63,13 @@ class Loop:
     waits for the log."""
 
     def __init__(
-        self, run: Path, spec: RunSpec, trainer: Trainer, program: Any, evaluator: Evaluator, encoded: Encoded,
+        self,
+        run: Path,
+        spec: RunSpec,
+        trainer: Trainer,
+        program: Any,
+        evaluator: Evaluator,
+        encoded: Encoded,
         reporter: Reporter,
     ) -> None:
         self._run, self._spec, self._trainer, self._program = run, spec, trainer, program
@@ -123,9 +131,15 @@ class Loop:
         training = self._spec.training
         self._reporter.report(
             StepFacts(
-                step=step, epoch=step * training.batch_size / len(self._encoded.rows), loss=loss, grad_norm=grad_norm,
-                param_norm=param_norm, learning_rate=learning_rate(self._spec.optimizer, training.steps, step),
-                batch_sha256=batch.sha256, tokens=batch.tokens.size, supervised_tokens=batch.supervised_tokens,
+                step=step,
+                epoch=step * training.batch_size / len(self._encoded.rows),
+                loss=loss,
+                grad_norm=grad_norm,
+                param_norm=param_norm,
+                learning_rate=learning_rate(self._spec.optimizer, training.steps, step),
+                batch_sha256=batch.sha256,
+                tokens=batch.tokens.size,
+                supervised_tokens=batch.supervised_tokens,
             )
         )
 
@@ -142,9 +156,7 @@ class Loop:
         self._evaluator.run(self._run, state.params, step, digest, self._reporter)
 
 
-def _load(
-    run: Path, spec: RunSpec, reporter: Reporter
-) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
+def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
     """Rows, tokenizer and encoded data; writes the run's data files. Raises DataError, TokenizerError."""
     found = rows.read(spec.data)
     texts = (batches.prompt_text(row.prompt, spec.data.template) + row.answer for row in found.train)
@@ -175,8 +187,12 @@ def _load(
         time=events.now(),
         train=rows.write(run, "data/train.jsonl", encoded.rows),
         eval=rows.write(run, f"{rundir.EVAL}/eval_set.jsonl", found.held_out),
-        train_rows=len(encoded.rows), eval_rows=len(found.held_out), eval_overlap_rows=overlap,
-        truncated_rows=encoded.truncated, tokenizer_kind=ids.kind, tokenizer_sha256=ids.sha256,
+        train_rows=len(encoded.rows),
+        eval_rows=len(found.held_out),
+        eval_overlap_rows=overlap,
+        truncated_rows=encoded.truncated,
+        tokenizer_kind=ids.kind,
+        tokenizer_sha256=ids.sha256,
         vocab_size=ids.vocab_size,
         first_batch=rows.write_text(run, rundir.FIRST_BATCH, batches.first_batch_lines(encoded, first, ids)),
     )
@@ -193,10 +209,13 @@ def _describe(spec: RunSpec, state: State) -> events.Model:
         "hub": f"{spec.weights.repository}@{spec.weights.revision}",
     }
     return events.Model(
-        time=events.now(), parameters=parameters, trainable_parameters=parameters,
+        time=events.now(),
+        parameters=parameters,
+        trainable_parameters=parameters,
         parameter_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)),
         optimizer_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.moments)),
-        weights=sources[spec.weights.source], parameters_digest=checkpoints.parameters_digest(state.params),
+        weights=sources[spec.weights.source],
+        parameters_digest=checkpoints.parameters_digest(state.params),
     )
 
 
@@ -229,8 +248,9 @@ def _speed(reporter: Reporter, trainer: Trainer, program: events.Program) -> str
 def _stop_signals() -> Iterator[list[int]]:
     """A list that SIGTERM and SIGINT fill instead of ending the process."""
     received: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: received.append(got))
-              for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, lambda got, _: received.append(got)) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield received
     finally:

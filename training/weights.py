@@ -61,8 +61,17 @@ def check_config(folder: Path, model: ModelSpec) -> None:
         raise WeightsError(
             f"{folder / CONFIG} describes a {kind!r} model; only Gemma 1 (model_type 'gemma') is supported"
         )
-    for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                "num_key_value_heads", "head_dim", "rms_norm_eps", "rope_theta"):
+    for key in (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "rms_norm_eps",
+        "rope_theta",
+    ):
         asked = getattr(model, key)
         if key in document and document[key] != asked:
             raise WeightsError(f"model.{key} must be {document[key]}, as in {folder / CONFIG}, got {asked}")
@@ -158,7 +167,9 @@ def _download(repository: str, revision: str) -> Path:
     try:
         return Path(
             snapshot_download(
-                repository, revision=revision, token=os.environ.get("HF_TOKEN"),
+                repository,
+                revision=revision,
+                token=os.environ.get("HF_TOKEN"),
                 allow_patterns=["*.safetensors", "*.json"],
             )
         )

@@ -25,9 +25,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SMOKE = REPOSITORY / "training/configs/smoke_tiny.yaml"
 
 TINY = {
-    "model.hidden_size": 32, "model.intermediate_size": 48, "model.num_hidden_layers": 2,
-    "model.num_attention_heads": 4, "model.num_key_value_heads": 2, "model.head_dim": 8,
-    "training.batch_size": 8, "training.sequence_length": 40, "training.steps": 6, "optimizer.warmup_steps": 2,
+    "model.hidden_size": 32,
+    "model.intermediate_size": 48,
+    "model.num_hidden_layers": 2,
+    "model.num_attention_heads": 4,
+    "model.num_key_value_heads": 2,
+    "model.head_dim": 8,
+    "training.batch_size": 8,
+    "training.sequence_length": 40,
+    "training.steps": 6,
+    "optimizer.warmup_steps": 2,
     "device": "cpu",
 }
 
@@ -46,8 +53,12 @@ def new_run(root: Path, spec: RunSpec) -> Path:
 def run_trainer(run: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m training RUN`` to its end, as the recorder starts it."""
     return subprocess.run(
-        [sys.executable, "-m", "training", str(run)], cwd=REPOSITORY, env={**os.environ, **environment},
-        capture_output=True, text=True, timeout=280,
+        [sys.executable, "-m", "training", str(run)],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
 
 
@@ -63,7 +74,10 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     overrides = {"device": "cpu", "evaluation.every_steps": 20, "checkpoints.every_steps": 10}
     spec, changed = resolve(document, overrides)
     run = rundir.create(
-        tmp_path_factory.mktemp("runs"), spec, config="training/configs/smoke_tiny.yaml", config_text=text,
+        tmp_path_factory.mktemp("runs"),
+        spec,
+        config="training/configs/smoke_tiny.yaml",
+        config_text=text,
         overrides=changed,
     )
     return run, run_trainer(run)

@@ -22,10 +22,15 @@ TRANSPOSED = "kernel"
 
 
 def spec_of(heads: int, key_heads: int, head_dim: int, **more: Any) -> RunSpec:
-    return spec_with(**{
-        "model.num_attention_heads": heads, "model.num_key_value_heads": key_heads, "model.head_dim": head_dim,
-        "model.vocab_size": 300, **more,
-    })
+    return spec_with(
+        **{
+            "model.num_attention_heads": heads,
+            "model.num_key_value_heads": key_heads,
+            "model.head_dim": head_dim,
+            "model.vocab_size": 300,
+            **more,
+        }
+    )
 
 
 def write_reference(folder: Path, spec: RunSpec, shards: int = 1) -> Any:
@@ -39,10 +44,16 @@ def write_reference(folder: Path, spec: RunSpec, shards: int = 1) -> Any:
 
         model = spec.model
         config = GemmaConfig(
-            vocab_size=model.vocab_size, hidden_size=model.hidden_size, intermediate_size=model.intermediate_size,
-            num_hidden_layers=model.num_hidden_layers, num_attention_heads=model.num_attention_heads,
-            num_key_value_heads=model.num_key_value_heads, head_dim=model.head_dim,
-            max_position_embeddings=128, rms_norm_eps=model.rms_norm_eps, rope_theta=model.rope_theta,
+            vocab_size=model.vocab_size,
+            hidden_size=model.hidden_size,
+            intermediate_size=model.intermediate_size,
+            num_hidden_layers=model.num_hidden_layers,
+            num_attention_heads=model.num_attention_heads,
+            num_key_value_heads=model.num_key_value_heads,
+            head_dim=model.head_dim,
+            max_position_embeddings=128,
+            rms_norm_eps=model.rms_norm_eps,
+            rope_theta=model.rope_theta,
         )
         reference = FlaxGemmaForCausalLM(config, seed=3, dtype=jnp.float32)
     tensors = {}
@@ -152,9 +163,9 @@ def test_cached_generation_equals_reading_the_whole_text_again(tiny: Any) -> Non
     model = trainer.model(weights.random(trainer))
     prompts = [[1, 50, 60, 70], [1, 90, 95, 99, 120, 130, 140], [1, 200]]
     tokens, lengths = generate.left_padded(prompts, 8, tokenizer.pad)
-    answers = jax.jit(
-        lambda tokens, lengths: generate.greedy(model, tokens, lengths, 6, tokenizer.eos, tokenizer.pad)
-    )(tokens, lengths)
+    answers = jax.jit(lambda tokens, lengths: generate.greedy(model, tokens, lengths, 6, tokenizer.eos, tokenizer.pad))(
+        tokens, lengths
+    )
     for prompt, answer in zip(prompts, np.asarray(answers).tolist(), strict=True):
         text = list(prompt)
         for token in generate.until(answer, tokenizer.eos):

@@ -29,10 +29,14 @@ def losses_of_one_device(tiny: Any) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("settings", [
-    {"plan__layout": "fsdp", "plan__loss_chunk_tokens": 16},
-    {"plan__layout": "replicated", "evaluation__samples": 0},
-], ids=["fsdp", "replicated"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"plan__layout": "fsdp", "plan__loss_chunk_tokens": 16},
+        {"plan__layout": "replicated", "evaluation__samples": 0},
+    ],
+    ids=["fsdp", "replicated"],
+)
 def test_eight_devices_lose_what_one_loses(
     tmp_path: Path, losses_of_one_device: list[float], settings: dict[str, Any]
 ) -> None:

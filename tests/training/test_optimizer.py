@@ -25,8 +25,14 @@ def direction(asked: OptimizerSpec) -> Any:
 
 def test_adamw_is_optax_s_with_the_learning_rate_taken_out() -> None:
     ours = direction(spec(weight_decay=0.1, gradient_clip=0.0, beta1=0.8, beta2=0.95, epsilon=1e-6))
-    theirs = optax.adamw(1.0, b1=0.8, b2=0.95, eps=1e-6, weight_decay=0.1,
-                         mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params))
+    theirs = optax.adamw(
+        1.0,
+        b1=0.8,
+        b2=0.95,
+        eps=1e-6,
+        weight_decay=0.1,
+        mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+    )
     expected = theirs.update(GRADIENT, theirs.init(PARAMS), PARAMS)[0]
     for name in PARAMS:
         np.testing.assert_allclose(ours[name], -expected[name], rtol=1e-6)

@@ -51,11 +51,16 @@ def test_standard_output_carries_the_events_and_a_line_for_each_step(smoke: Smok
 def test_rows_are_chained_from_the_run_s_genesis(smoke: Smoke) -> None:
     run, _ = smoke
     ask, data = rundir.read_ask(run), of(run, events.Data)[0]
-    head = events.genesis({
-        "nonce": ask.nonce, "commit": "none", "spec_sha256": ask.spec_sha256,
-        "data_sha256": canonical.digest({"train": data.train.sha256, "eval": data.eval.sha256}),
-        "tokenizer_sha256": data.tokenizer_sha256, "program_sha256": of(run, events.Program)[0].program_sha256,
-    })
+    head = events.genesis(
+        {
+            "nonce": ask.nonce,
+            "commit": "none",
+            "spec_sha256": ask.spec_sha256,
+            "data_sha256": canonical.digest({"train": data.train.sha256, "eval": data.eval.sha256}),
+            "tokenizer_sha256": data.tokenizer_sha256,
+            "program_sha256": of(run, events.Program)[0].program_sha256,
+        }
+    )
     saved = {item.step: item.chain_at_step for item in of(run, events.Checkpoint)}
     assert saved[0] == head
     for row in of(run, events.Step):
@@ -136,7 +141,10 @@ def test_source_event_names_the_files_that_ran(smoke: Smoke) -> None:
 def test_a_run_that_is_told_to_stop_saves_and_says_so(tmp_path: Path) -> None:
     run = new_run(tmp_path, spec_with(training__steps=1_000_000))
     with subprocess.Popen(
-        [sys.executable, "-m", "training", str(run)], cwd=REPOSITORY, env=dict(os.environ), stdout=subprocess.PIPE,
+        [sys.executable, "-m", "training", str(run)],
+        cwd=REPOSITORY,
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout
@@ -152,9 +160,16 @@ def test_a_run_that_is_told_to_stop_saves_and_says_so(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tmp_path: Path) -> None:
-    spec = spec_with(optimizer__learning_rate=10.0, optimizer__warmup_steps=0, optimizer__gradient_clip=0.0,
-                     optimizer__name="adafactor", training__steps=400, training__compute_dtype="bfloat16",
-                     optimizer__schedule="constant", optimizer__weight_decay=0.99)
+    spec = spec_with(
+        optimizer__learning_rate=10.0,
+        optimizer__warmup_steps=0,
+        optimizer__gradient_clip=0.0,
+        optimizer__name="adafactor",
+        training__steps=400,
+        training__compute_dtype="bfloat16",
+        optimizer__schedule="constant",
+        optimizer__weight_decay=0.99,
+    )
     run = new_run(tmp_path, spec)
     ended = run_trainer(run)
     finished = of(run, events.Finished)[0]
