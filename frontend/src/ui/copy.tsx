@@ -45,7 +45,11 @@ export function CopyButton({ text, label, iconOnly }: CopyProps) {
 export function Command({ text }: { readonly text: string }) {
   return (
     <div className="flex min-w-0 items-center gap-2 rounded-md border border-line bg-sunken py-1 pr-1 pl-3">
-      <code className="min-w-0 grow overflow-x-auto font-mono text-xs leading-6 whitespace-pre">
+      <code
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
+        tabIndex={0}
+        className="min-w-0 grow overflow-x-auto font-mono text-xs leading-6 whitespace-pre"
+      >
         <span className="text-ink-3 select-none">$ </span>
         {text}
       </code>
