@@ -1,0 +1,79 @@
+"""Which hardware a run gets: exactly the kind that was asked for, and never a GPU for a model too large for one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from evidence import events
+from evidence.spec import GPU_PARAMETER_LIMIT, RunSpec, gpu_refusal, parameter_count
+from training.errors import DeviceError
+
+if TYPE_CHECKING:
+    from training.mesh import Placement
+
+
+def choose_platform(spec: RunSpec) -> None:
+    """Set what jax reads from the environment while it is imported. Must run before that."""
+    if spec.device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    if parameter_count(spec.model) >= GPU_PARAMETER_LIMIT:
+        # A GPU that is about to be refused must not have its memory taken first.
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+
+
+def acquire(spec: RunSpec) -> list[Any]:
+    """The jax devices to train on. Raises DeviceError."""
+    import jax
+
+    try:
+        found = jax.devices()
+    except RuntimeError as error:
+        raise DeviceError(f"device {spec.device} cannot be had: {' '.join(str(error).split())}") from None
+    refusal = refuse(spec.device, found[0].platform, parameter_count(spec.model))
+    if refusal:
+        raise DeviceError(refusal)
+    return list(found)
+
+
+def refuse(asked: str, platform: str, parameters: int) -> str:
+    """Why ``parameters`` may not train on ``platform`` (cpu, gpu, tpu) when ``asked`` was asked for; "" if they may."""
+    if asked not in ("auto", platform):
+        return (
+            f"device {asked} was asked for, but this machine offers {platform}; "
+            f"use device {platform} or auto, or run where there is a {asked}"
+        )
+    if platform == "gpu" and parameters >= GPU_PARAMETER_LIMIT:
+        return gpu_refusal(parameters)
+    return ""
+
+
+def describe(placement: Placement) -> events.Devices:
+    """The devices as the runtime tells them."""
+    used = list(placement.mesh.devices.flat)
+    return events.Devices(
+        time=events.now(),
+        platform=used[0].platform,
+        device_kind=used[0].device_kind,
+        devices=[_facts(device) for device in used],
+        devices_used=len(used),
+        process_count=len({device.process_index for device in used}),
+        mesh={name: int(size) for name, size in placement.mesh.shape.items()},
+        layout=placement.layout,
+        runtime=str(used[0].client.platform_version).splitlines()[0],
+    )
+
+
+def _facts(device: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "id": device.id,
+        "process_index": device.process_index,
+        "device_kind": device.device_kind,
+    }
+    if getattr(device, "coords", None) is not None:
+        facts["coords"] = [int(value) for value in device.coords]
+    if getattr(device, "core_on_chip", None) is not None:
+        facts["core_on_chip"] = int(device.core_on_chip)
+    if limit := (device.memory_stats() or {}).get("bytes_limit"):
+        facts["memory_bytes"] = int(limit)
+    return facts

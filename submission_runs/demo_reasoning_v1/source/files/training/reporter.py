@@ -1,0 +1,135 @@
+"""The run's voice: typed lines to ``events.jsonl``, the same lines and sentences for people to standard output."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic_ns
+from types import TracebackType
+
+from evidence import events, rundir
+from evidence.spec import TrainingSpec
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """One optimizer step, fetched from the device. ``tokens`` counts padding; the last two count this step alone."""
+
+    step: int
+    epoch: float
+    loss: float
+    grad_norm: float
+    param_norm: float
+    learning_rate: float
+    batch_sha256: str
+    tokens: int
+    supervised_tokens: int
+
+
+class Reporter:
+    """Writes events in order and keeps the chain of step rows. A context manager: it holds ``events.jsonl`` open."""
+
+    def __init__(self, run: Path, training: TrainingSpec) -> None:
+        self.chain = ""
+        self.step = 0
+        self._training = training
+        self._stage = "loading"
+        self._supervised_tokens = 0
+        self._started = self._last = monotonic_ns()
+        self._file = os.open(run / rundir.EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+
+    def emit(self, event: events.Event) -> None:
+        """Append one line with a single write, so that no reader sees half of it, and echo it for a captured log."""
+        line = events.encode(event)
+        data = (line + "\n").encode()
+        while data:  # a full disk makes a short write
+            data = data[os.write(self._file, data) :]
+        print(f"{events.LOG_MARK}{line}", flush=True)
+
+    def say(self, sentence: str) -> None:
+        print(sentence, flush=True)
+
+    def phase(self, name: str) -> None:
+        self._stage = name
+        self.emit(events.Phase(time=events.now(), name=name))
+        self.say(f"{name} …")
+
+    def warn(self, code: str, message: str) -> None:
+        self.emit(events.Warning(time=events.now(), code=code, message=message))
+        self.say(f"warning: {message}")
+
+    def start_chain(self, parts: dict[str, str]) -> None:
+        """The rows' genesis, and the instant from which the first step is timed."""
+        self.chain = events.genesis(parts)
+        self._started = self._last = monotonic_ns()
+
+    def report(self, facts: StepFacts) -> None:
+        """One step row, chained to the one before."""
+        now = monotonic_ns()
+        seconds = max(now - self._last, 1) / NANOSECONDS
+        self._last, self.step = now, facts.step
+        self._supervised_tokens += facts.supervised_tokens
+        row = events.chained(
+            events.Step(
+                time=events.now(),
+                step=facts.step,
+                epoch=facts.epoch,
+                loss=facts.loss,
+                grad_norm=facts.grad_norm,
+                param_norm=facts.param_norm,
+                learning_rate=facts.learning_rate,
+                examples=facts.step * self._training.batch_size,
+                tokens=facts.step * facts.tokens,
+                supervised_tokens=self._supervised_tokens,
+                batch_sha256=facts.batch_sha256,
+                step_seconds=seconds,
+                monotonic_ns=now,
+                prev=self.chain,
+                hash="",
+            )
+        )
+        self.chain = row.hash
+        self.emit(row)
+        left = (now - self._started) / NANOSECONDS / facts.step * (self._training.steps - facts.step)
+        self.say(
+            f"step {facts.step}/{self._training.steps} loss {facts.loss:.4f} lr {facts.learning_rate:.3e} "
+            f"grad {facts.grad_norm:.3f} {facts.tokens / seconds:,.0f} tok/s ETA {_minutes(left)}"
+        )
+
+    def finished(self, outcome: str) -> None:
+        self.emit(events.Finished(time=events.now(), outcome=outcome, step=self.step, train_seconds=self.train_seconds))
+        self.say(f"{outcome} after step {self.step}")
+
+    def failed(self, error: BaseException) -> None:
+        message = " ".join(str(error).split()) or "no message was given"
+        self.emit(
+            events.Finished(
+                time=events.now(),
+                outcome="failed",
+                step=self.step,
+                train_seconds=self.train_seconds,
+                stage=self._stage,
+                error_type=type(error).__name__,
+                error_message=message[:2000].encode("utf-8", "replace").decode(),
+            )
+        )
+
+    @property
+    def train_seconds(self) -> float:
+        """From the start of step 1 to the last reported step."""
+        return (self._last - self._started) / NANOSECONDS
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,258 @@
+"""One run, top to bottom: devices, data, model, program, loop, evaluation. The file to read first."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from evidence import canonical, events, provenance, rundir
+from evidence.schedule import learning_rate
+from evidence.spec import RunSpec, parameter_count
+from training import batches, checkpoints, devices, evaluate, mesh, rows, tokenizer, weights
+from training.batches import Batch, Encoded
+from training.errors import DataError, NonFiniteLoss
+from training.evaluate import Evaluator
+from training.reporter import Reporter, StepFacts
+from training.step import Metrics, State, Trainer, compile_step, prepare
+from training.throughput import utilization
+from training.tokenizer import Tokenizer
+
+
+def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
+    """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError."""
+    with _stop_signals() as stop:
+        spec = ask.spec
+        placement = mesh.place(spec, devices.acquire(spec))
+        reporter.emit(devices.describe(placement))
+        encoded, held_out, ids, data = _load(run, spec, reporter)
+        folder = weights.find(spec)
+
+        reporter.phase("building")
+        trainer = prepare(spec, placement)
+        params = weights.random(trainer) if folder is None else weights.load(folder, trainer)
+        state = trainer.start(params)
+        reporter.emit(_describe(spec, state))
+
+        reporter.phase("compiling")
+        program, facts = compile_step(trainer)
+        reporter.emit(facts)
+        reporter.emit(
+            events.Source(
+                time=events.now(), files=provenance.snapshot_source(run, [provenance.REPOSITORY / ask.config])
+            )
+        )
+        reporter.start_chain(_genesis(run, ask, data, facts))
+
+        evaluator = Evaluator(trainer, held_out, ids)
+        loop = Loop(run, spec, trainer, program, evaluator, encoded, reporter)
+        completed = loop.run(state, stop)
+        reporter.say(_speed(reporter, trainer, facts))
+        reporter.finished("completed" if completed else "stopped")
+        return completed
+
+
+class Loop:
+    """The steps, and what happens between them. Step n is dispatched before step n-1 is reported, so the device never
+    waits for the log."""
+
+    def __init__(
+        self,
+        run: Path,
+        spec: RunSpec,
+        trainer: Trainer,
+        program: Any,
+        evaluator: Evaluator,
+        encoded: Encoded,
+        reporter: Reporter,
+    ) -> None:
+        self._run, self._spec, self._trainer, self._program = run, spec, trainer, program
+        self._evaluator, self._encoded, self._reporter = evaluator, encoded, reporter
+        self._saved: list[int] = []
+
+    def run(self, state: State, stop: list[int]) -> bool:
+        """All steps from ``state``; False if ``stop`` got a signal first. The state is saved either way."""
+        steps, waiting = self._spec.training.steps, None
+        self._save(state, 0)
+        if self._spec.evaluation.every_steps:
+            self._evaluate(state, 0)
+        self._reporter.phase("training")
+        done = 0
+        while done < steps and not stop:
+            done += 1
+            batch = batches.batch(self._encoded, self._spec.training.seed, self._spec.training.batch_size, done)
+            state, metrics = self._dispatch(state, batch, done)
+            if waiting:
+                self._report(*waiting)
+            waiting = (done, batch, metrics)
+            evaluate_now, save_now = self._due(done)
+            if evaluate_now or save_now:
+                self._report(*waiting)
+                waiting = None
+                if save_now:
+                    self._save(state, done)
+                if evaluate_now:
+                    self._evaluate(state, done)
+                if done < steps:
+                    self._reporter.phase("training")
+        if waiting:
+            self._report(*waiting)
+        if done not in self._saved:
+            self._save(state, done)
+        return done == steps
+
+    def _due(self, step: int) -> tuple[bool, bool]:
+        """Whether to evaluate and whether to save after ``step``."""
+        last = step == self._spec.training.steps
+        evaluation, saving = self._spec.evaluation.every_steps, self._spec.checkpoints.every_steps
+        return (
+            last or bool(evaluation and step % evaluation == 0),
+            last or bool(saving and step % saving == 0),
+        )
+
+    def _dispatch(self, state: State, batch: Batch, step: int) -> tuple[State, Metrics]:
+        put = self._trainer.placement.put_batch
+        rate = np.float32(learning_rate(self._spec.optimizer, self._spec.training.steps, step))
+        result: tuple[State, Metrics] = self._program(state, put(batch.tokens), put(batch.mask), rate)
+        return result
+
+    def _report(self, step: int, batch: Batch, metrics: Metrics) -> None:
+        """Fetch the step's numbers (waits for the device) and write its row. Raises NonFiniteLoss."""
+        loss, grad_norm, param_norm = (float(value) for value in jax.device_get(metrics))
+        for name, value in (("loss", loss), ("gradient norm", grad_norm), ("parameter norm", param_norm)):
+            if not math.isfinite(value):
+                raise NonFiniteLoss(f"the {name} became {value} at step {step}; lower optimizer.learning_rate")
+        training = self._spec.training
+        self._reporter.report(
+            StepFacts(
+                step=step,
+                epoch=step * training.batch_size / len(self._encoded.rows),
+                loss=loss,
+                grad_norm=grad_norm,
+                param_norm=param_norm,
+                learning_rate=learning_rate(self._spec.optimizer, training.steps, step),
+                batch_sha256=batch.sha256,
+                tokens=batch.tokens.size,
+                supervised_tokens=batch.supervised_tokens,
+            )
+        )
+
+    def _save(self, state: State, step: int) -> None:
+        self._reporter.phase("saving")
+        checkpoint = checkpoints.save(self._run, state, step, self._reporter.chain)
+        self._reporter.emit(checkpoint)
+        self._reporter.say(f"saved step {step}: {checkpoint.bytes / 1e6:.1f} MB in {checkpoint.seconds:.1f} s")
+        self._saved = checkpoints.prune(self._run, [*self._saved, step], self._spec.checkpoints)
+
+    def _evaluate(self, state: State, step: int) -> None:
+        self._reporter.phase("evaluating")
+        digest = checkpoints.parameters_digest(state.params)
+        self._evaluator.run(self._run, state.params, step, digest, self._reporter)
+
+
+def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
+    """Rows, tokenizer and encoded data; writes the run's data files. Raises DataError, TokenizerError."""
+    found = rows.read(spec.data)
+    texts = (batches.prompt_text(row.prompt, spec.data.template) + row.answer for row in found.train)
+    ids = tokenizer.load(spec, texts, Path(spec.weights.path) if spec.weights.path else None)
+    tokenizer.save(ids, run / rundir.TOKENIZER)
+    length = spec.training.sequence_length
+    encoded = batches.encode(found.train, spec.data, ids, length)
+    if not encoded.rows:
+        raise DataError(
+            f"no row of {spec.data.train_path} has an answer within training.sequence_length {length}; raise it"
+        )
+    held_out = evaluate.prepare(spec, found.held_out, ids)
+    if encoded.truncated:
+        reporter.warn(
+            "truncated_rows",
+            f"{encoded.truncated} of {len(found.train)} training rows are longer than {length} tokens and were cut; "
+            f"{encoded.dropped} of them had no answer left and were dropped",
+        )
+    if held_out.cut_prompts:
+        reporter.warn(
+            "cut_prompts",
+            f"{held_out.cut_prompts} held-out prompts are longer than the model takes; their ends were kept",
+        )
+    if overlap := rows.overlap(rows.Rows(encoded.rows, found.held_out)):
+        reporter.warn("eval_overlap", f"{overlap} held-out rows have a prompt that is also trained on")
+    first = batches.batch(encoded, spec.training.seed, spec.training.batch_size, 1)
+    data = events.Data(
+        time=events.now(),
+        train=rows.write(run, "data/train.jsonl", encoded.rows),
+        eval=rows.write(run, f"{rundir.EVAL}/eval_set.jsonl", found.held_out),
+        train_rows=len(encoded.rows),
+        eval_rows=len(found.held_out),
+        eval_overlap_rows=overlap,
+        truncated_rows=encoded.truncated,
+        tokenizer_kind=ids.kind,
+        tokenizer_sha256=ids.sha256,
+        vocab_size=ids.vocab_size,
+        first_batch=rows.write_text(run, rundir.FIRST_BATCH, batches.first_batch_lines(encoded, first, ids)),
+    )
+    reporter.emit(data)
+    reporter.say(f"{data.train_rows:,} training rows, {data.eval_rows:,} held out")
+    return encoded, held_out, ids, data
+
+
+def _describe(spec: RunSpec, state: State) -> events.Model:
+    parameters = parameter_count(spec.model)
+    sources = {
+        "random": "random",
+        "folder": f"folder {Path(spec.weights.path).name}",
+        "hub": f"{spec.weights.repository}@{spec.weights.revision}",
+    }
+    return events.Model(
+        time=events.now(),
+        parameters=parameters,
+        trainable_parameters=parameters,
+        parameter_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)),
+        optimizer_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.moments)),
+        weights=sources[spec.weights.source],
+        parameters_digest=checkpoints.parameters_digest(state.params),
+    )
+
+
+def _genesis(run: Path, ask: rundir.Ask, data: events.Data, program: events.Program) -> dict[str, str]:
+    source = rundir.read_document(run / rundir.LAUNCH).get("source", {})
+    return {
+        "nonce": ask.nonce,
+        "commit": str(source.get("commit", "none")),
+        "spec_sha256": ask.spec_sha256,
+        "data_sha256": canonical.digest({"train": data.train.sha256, "eval": data.eval.sha256}),
+        "tokenizer_sha256": data.tokenizer_sha256,
+        "program_sha256": program.program_sha256,
+    }
+
+
+def _speed(reporter: Reporter, trainer: Trainer, program: events.Program) -> str:
+    """The run's speed in one sentence, evaluation and saving included."""
+    if not reporter.step:
+        return "no step was taken"
+    seconds = max(reporter.train_seconds, 1e-9) / reporter.step
+    training, placement = trainer.spec.training, trainer.placement
+    tokens_per_second = training.batch_size * training.sequence_length / seconds
+    sentence = f"{tokens_per_second:,.0f} tokens a second over {reporter.step} steps"
+    kind = placement.mesh.devices.flat[0].device_kind
+    share = utilization(kind, placement.devices, program.model_flops_per_step, seconds)
+    return f"{sentence}, {share:.1%} of the devices' peak" if share is not None else sentence
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that SIGTERM and SIGINT fill instead of ending the process."""
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda got, _: received.append(got)) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
