@@ -704,7 +704,7 @@ export type MetricsBlock = {
      * step and every column of Columns
      */
     columns: {
-        [key: string]: Array<number | null>;
+        [key: string]: Array<number | number | null>;
     };
     /**
      * Run
