@@ -33,7 +33,7 @@ setup: .venv/.ready frontend/dist/.ready
 
 node_modules/.ready: package-lock.json package.json frontend/package.json
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "assay: Node.js 20 or newer with npm is needed to build the page, and there is none on the PATH." >&2; exit 2; }
-	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "assay: Node.js 20 or newer is needed; this is $$(node -v)." >&2; exit 2; }
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo "assay: Node.js 20 or newer is needed; this is $$(node -v)." >&2; exit 2; }
 	@echo "assay: installing the page's packages (once, about half a minute)"
 	@$(NPM) ci
 	@touch $@
