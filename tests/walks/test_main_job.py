@@ -117,7 +117,9 @@ def test_your_own_data_train_through_the_same_door(server: Server) -> None:
     mine = server.home / "mine"
     mine.mkdir()
     lines = [
-        json.dumps({"question": f"Ann has {n} apples and buys {n + 1}. How many?", "answer": f"{n}+{n + 1}\n#### {2 * n + 1}"})
+        json.dumps(
+            {"question": f"Ann has {n} apples and buys {n + 1}. How many?", "answer": f"{n}+{n + 1}\n#### {2 * n + 1}"}
+        )
         for n in range(80)
     ]
     (mine / "sums.jsonl").write_text("\n".join(lines) + "\n")
