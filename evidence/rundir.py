@@ -8,8 +8,11 @@
     exit.json        recorder, once      how the process ended
     cancelled.json   launcher, once      the run was taken back before it started
     events.jsonl     trainer, append     the typed event log
-    first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/   trainer
-    sealed.json      seal, once a bundle the bundle this run became
+    first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/      trainer
+    commit.json      recorder, once      git objects that prove the commit
+    process.json     recorder, once      identity of the trainer's process
+    source/          trainer, once       the repository's files that were loaded
+    sealed.json      seal, per bundle    the bundles this run became
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
 """
