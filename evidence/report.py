@@ -229,7 +229,7 @@ def _said(claim: str, bundle: Bundle) -> str:
         "loss": f"{result.first_loss.value:.4f} at step 1, "
         f"{result.final_loss.value:.4f} at step {result.final_loss.step:,}",
         "evaluation": f"{_score(bundle).removeprefix(', ')}",
-        "source": _source(manifest),
+        "source": _source(manifest).replace("`", ""),
         "config": f"{manifest.config.source}, {len(manifest.config.overrides)} overrides",
         "outcome": manifest.run.outcome.kind,
     }[claim]

@@ -35,6 +35,7 @@ STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelle
 FIRST_BATCH, EVAL, TOKENIZER = "first_batch.jsonl", "eval", "tokenizer"
 
 SCHEMA = "assay/run@1"
+DRAFT = ".new-"
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -76,9 +77,10 @@ def create(
 
     ``config`` is the declared config's path relative to the repository (or what it was called, if it has none).
     """
-    moment = datetime.now(UTC)
+    root.mkdir(parents=True, exist_ok=True)
+    moment, draft = _reserve(root)
     ask = Ask(
-        run_id=f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        run_id=draft.name.removeprefix(DRAFT),
         name=name or spec.name,
         created_at=moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         nonce=secrets.token_hex(32),
@@ -91,12 +93,23 @@ def create(
         launcher=launcher,
     )
     document = {"schema": SCHEMA, **asdict(ask)}
-    root.mkdir(parents=True, exist_ok=True)
-    draft = root / f".new-{ask.run_id}"
-    draft.mkdir()
     (draft / CONFIG).write_text(config_text, encoding="utf-8", newline="")
     (draft / SPEC).write_text(canonical.pretty(document), encoding="utf-8")
     return draft.rename(root / ask.run_id)
+
+
+def _reserve(root: Path) -> tuple[datetime, Path]:
+    """A moment that no other run of this folder was made at, so that ids sort as the runs were asked for."""
+    while True:
+        moment = datetime.now(UTC)
+        run_id = f"{moment:%Y%m%d-%H%M%S-%f}"
+        try:
+            (root / f"{DRAFT}{run_id}").mkdir()
+        except FileExistsError:
+            continue
+        if not (root / run_id).exists():
+            return moment, root / f"{DRAFT}{run_id}"
+        (root / f"{DRAFT}{run_id}").rmdir()
 
 
 def read_ask(run: Path) -> Ask:

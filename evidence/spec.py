@@ -476,7 +476,8 @@ def _expected(item: Field[Any]) -> str:
 def _nearest(key: str) -> str:
     from difflib import get_close_matches
 
-    names = [*FIELDS, *{name.rpartition(".")[0] for name in FIELDS if "." in name}]
+    sections = {name.rpartition(".")[0] for name in FIELDS if "." in name} - {key.rpartition(".")[0]}
+    names = [*FIELDS, *sorted(sections)]
     last = {name.rpartition(".")[2]: name for name in names}
     match = get_close_matches(key, names, 1, 0.75) or [
         last[name] for name in get_close_matches(key.rpartition(".")[2], last, 1, 0.75)
