@@ -102,7 +102,7 @@ def test_what_was_asked_comes_back(tmp_path: Path) -> None:
         ("optimizer.learning_rate", math.nan, "optimizer.learning_rate must be a number, got nan"),
         ("optimizer.name", "sgd", "optimizer.name must be one of adamw, adafactor, got the text 'sgd'"),
         ("optimizer.warmup_steps", 30, "optimizer.warmup_steps must be less than training.steps (30), got 30"),
-        ("training.lr", 1, "training.lr: there is no such setting; see the config's JSON Schema for those there are"),
+        ("training.lr", 1, "training.lr: there is no such setting; did you mean training.seed?"),
         (
             "optimizer.learning_rte",
             1,
