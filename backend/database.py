@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, inspect
 from sqlalchemy.pool import QueuePool, StaticPool
 
 CHOOSE = "choose another with ASSAY_HOME"
 MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The newest of the migrations. An index that is there already is opened without Alembic, which takes long to import."""
 
 
 class Unusable(RuntimeError):
@@ -91,6 +93,9 @@ def _lock(home: Path) -> int:
 
 
 def _upgrade(connection: Connection) -> None:
+    newest = max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    if newest == _revision(connection):
+        return  # Alembic alone takes half of a second to import
     from alembic import command
     from alembic.config import Config
 
@@ -98,3 +103,10 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str:
+    """The migration that the index stands at; empty for a new index."""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")

@@ -1,6 +1,7 @@
 """The follower: one thread that watches the run folders, brings the index up to them, and rings the bell.
 
 It polls: a look at a file's size costs a microsecond, works on every file system, and no notification can be missed.
+While no run lives there is nothing to look at but the list of folders, once a second.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ LOOK_SECONDS = 0.05
 STATUS_EVERY, FOLDERS_EVERY = 4, 20
 """Looks between two readings of the live runs' status, and between two listings of the folders."""
 
+IDLE_SECONDS = LOOK_SECONDS * FOLDERS_EVERY
+
 log = logging.getLogger("assay")
 
 
@@ -36,6 +39,7 @@ class Follower:
         self._broken: set[str] = set()
         self._turn = threading.RLock()
         self._end = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
     def start(self) -> None:
@@ -45,6 +49,7 @@ class Follower:
 
     def stop(self) -> None:
         self._end.set()
+        self._woken.set()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -55,6 +60,7 @@ class Follower:
                 ingest.add(connection, rundir.read_ask(run))
             self._offsets.setdefault(run.name, 0)
             self._states.setdefault(run.name, "queued")
+        self._woken.set()
         self.refresh(run)
         self._queue.advance()
         self._bell.ring()
@@ -68,13 +74,18 @@ class Follower:
     def _follow(self) -> None:
         count = 0
         while not self._end.is_set():
+            self._woken.clear()
             try:
                 self._look(count)
             except Exception:
                 log.exception("following the runs failed; trying again")
                 self._end.wait(1.0)
-            count += 1
-            self._end.wait(LOOK_SECONDS)
+            if any(state in LIVE for state in list(self._states.values())):
+                count += 1
+                self._end.wait(LOOK_SECONDS)
+            else:
+                count = 0
+                self._woken.wait(IDLE_SECONDS)
 
     def _look(self, count: int) -> None:
         changed = self._compare_folders() if count % FOLDERS_EVERY == 0 else False
