@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import gc
 import logging
 import secrets
 import socket
@@ -30,6 +32,8 @@ def serve(settings: Settings) -> int:
         listener = _listen(settings)
     except SettingsError as error:
         return _refuse(str(error))
+    gc.disable()  # what is imported here stays: looking for garbage in it costs a third of a second
+    gc.disable()  # what is imported stays for good: looking through it for garbage is a tenth of the start
     import uvicorn
 
     from backend.app import create_app
@@ -48,10 +52,15 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
         lifespan="on",
+        ws="none",
     )
     key = f"/?token={settings.token}" if settings.token else ""
     print(f"Assay is at {settings.url}{key}", flush=True)
     server = uvicorn.Server(config)
+    gc.freeze()
+    gc.enable()
+    gc.freeze()
+    gc.enable()
     server.run(sockets=[listener])
     return 0 if server.started else 1
 

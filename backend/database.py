@@ -17,10 +17,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, inspect
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from backend.tables import metadata
+
 CHOOSE = "choose another with ASSAY_HOME"
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"
-"""The newest of the migrations. An index that is there already is opened without Alembic, which takes long to import."""
+"""The newest of the migrations, which give the tables that backend/tables.py declares."""
 
 
 class Unusable(RuntimeError):
@@ -93,9 +95,22 @@ def _lock(home: Path) -> int:
 
 
 def _upgrade(connection: Connection) -> None:
-    newest = max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-    if newest == _revision(connection):
-        return  # Alembic alone takes half of a second to import
+    """Bring the tables to HEAD. Only an index of an older version needs Alembic, which takes half a second to import."""
+    there = inspect(connection).get_table_names()
+    if not there:
+        metadata.create_all(connection)
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+    elif "alembic_version" not in there or _versions(connection) != [HEAD]:
+        migrate(connection)
+
+
+def _versions(connection: Connection) -> list[Any]:
+    return list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
+
+
+def migrate(connection: Connection) -> None:
+    """Run every migration that the index has not seen."""
     from alembic import command
     from alembic.config import Config
 
@@ -103,10 +118,3 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _revision(connection: Connection) -> str:
-    """The migration that the index stands at; empty for a new index."""
-    if not inspect(connection).has_table("alembic_version"):
-        return ""
-    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")
