@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import gc
 import logging
 import secrets
 import socket
@@ -32,8 +31,7 @@ def serve(settings: Settings) -> int:
         listener = _listen(settings)
     except SettingsError as error:
         return _refuse(str(error))
-    gc.disable()  # what is imported here stays: looking for garbage in it costs a third of a second
-    gc.disable()  # what is imported stays for good: looking through it for garbage is a tenth of the start
+    gc.disable()  # what is imported here stays: looking for garbage in it costs a tenth of the start
     import uvicorn
 
     from backend.app import create_app
@@ -57,8 +55,6 @@ def serve(settings: Settings) -> int:
     key = f"/?token={settings.token}" if settings.token else ""
     print(f"Assay is at {settings.url}{key}", flush=True)
     server = uvicorn.Server(config)
-    gc.freeze()
-    gc.enable()
     gc.freeze()
     gc.enable()
     server.run(sockets=[listener])

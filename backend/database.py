@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, inspect
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from backend.tables import metadata
@@ -95,7 +95,7 @@ def _lock(home: Path) -> int:
 
 
 def _upgrade(connection: Connection) -> None:
-    """Bring the tables to HEAD. Only an index of an older version needs Alembic, which takes half a second to import."""
+    """Bring the tables to HEAD. Alembic takes half a second to import, and only an index of an older version needs it."""
     there = inspect(connection).get_table_names()
     if not there:
         metadata.create_all(connection)
