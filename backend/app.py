@@ -15,6 +15,7 @@ from backend.bundles import routes as bundles
 from backend.bundles.library import Library
 from backend.configs import routes as configs
 from backend.database import Database
+from backend.head import Head
 from backend.launchers import local
 from backend.page import Page
 from backend.runs import routes as runs
@@ -52,6 +53,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         app.include_router(router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(Page, folder=settings.page)
+    app.add_middleware(Head)
     app.add_middleware(Guard, settings=settings)
     return app
 

@@ -95,7 +95,7 @@ def _lock(home: Path) -> int:
 
 
 def _upgrade(connection: Connection) -> None:
-    """Bring the tables to HEAD. Alembic takes half a second to import, and only an index of an older version needs it."""
+    """Bring the tables to HEAD. Only an index of an older version needs Alembic, which is slow to import."""
     there = inspect(connection).get_table_names()
     if not there:
         metadata.create_all(connection)

@@ -29,7 +29,7 @@ class Page:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["method"] in ("GET", "HEAD") and (self._file(scope["path"]) or self._wants_page(scope)):
+        elif scope["method"] == "GET" and (self._file(scope["path"]) or self._wants_page(scope)):
             await self._static(scope, receive, send)
         elif scope["path"] == "/" and scope["method"] == "GET":
             await RedirectResponse("/runs", 307, {"Vary": "Accept"})(scope, receive, send)

@@ -47,6 +47,19 @@ def test_everybody_else_gets_json(built: Client, accept: str) -> None:
     assert response.headers["vary"] == "Accept"
 
 
+@pytest.mark.parametrize("path", ["/", "/runs", "/configs", "/evidence", "/health", "/openapi.json", "/runs/gone"])
+@pytest.mark.parametrize("accept", ["application/json", BROWSER["Accept"]])
+def test_head_is_get_without_the_body(built: Client, path: str, accept: str) -> None:
+    get, head = (built.request(method, path, headers={"Accept": accept}) for method in ("GET", "HEAD"))
+    assert head.content == b""
+    assert head.status_code == get.status_code
+    assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
+
+
+def test_a_stream_has_no_head(quiet: Client) -> None:
+    assert quiet.head("/stream").status_code == 405
+
+
 @pytest.mark.parametrize("path", ["/health", "/openapi.json", "/evidence/x/archive.zip", "/evidence/x/files/README.md"])
 def test_what_is_no_page_is_itself_in_a_browser_too(built: Client, path: str) -> None:
     assert built.get(path, headers=BROWSER).headers["content-type"].endswith("json")
