@@ -1,3 +1,5 @@
+import { appendFileSync, cpSync, existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import AxeBuilder from '@axe-core/playwright'
 import { expect, type Page, test } from '@playwright/test'
 
@@ -17,9 +19,20 @@ async function addresses(page: Page): Promise<string[]> {
     '/evidence',
     '/nowhere',
     ...runs.slice(0, 1).flatMap((run) => TABS.map((tab) => `/runs/${run.id}?tab=${tab}`)),
-    ...bundles.slice(0, 1).map((bundle) => `/evidence/${bundle.name}`),
+    ...bundles.map((bundle) => `/evidence/${bundle.name}`),
   ]
 }
+
+/** A bundle that somebody has altered, beside the sealed one: its findings are long, and must be seen. */
+test.beforeAll(() => {
+  const submissions = join(process.env.ASSAY_E2E_HOME ?? '', 'submissions')
+  const altered = join(submissions, 'altered')
+  if (existsSync(altered)) return
+  const [sealed] = readdirSync(submissions)
+  if (sealed === undefined) throw new Error('the main job has left no bundle')
+  cpSync(join(submissions, sealed), altered, { recursive: true })
+  appendFileSync(join(altered, 'README.md'), 'One more line.\n')
+})
 
 for (const width of [1440, 390])
   for (const colorScheme of ['light', 'dark'] as const)

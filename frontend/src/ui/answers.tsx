@@ -22,7 +22,7 @@ export function Answers({ answers }: { readonly answers: readonly Answer[] }) {
               ) : (
                 <X aria-label="wrong" size={16} className="mt-0.5 shrink-0 text-bad" />
               ))}
-            <p className="min-w-0 text-sm font-medium break-words whitespace-pre-wrap">{answer.prompt}</p>
+            <p className="min-w-0 text-sm font-medium wrap-anywhere whitespace-pre-wrap">{answer.prompt}</p>
           </div>
           <dl className="grid gap-px bg-line sm:grid-cols-2">
             <Said term="Expected" text={answer.expected} />
@@ -38,7 +38,7 @@ function Said({ term, text }: { readonly term: string; readonly text: string }) 
   return (
     <div className="min-w-0 bg-panel px-3 py-2">
       <dt className="text-xs text-ink-3">{term}</dt>
-      <dd className="font-mono text-xs leading-5 break-words whitespace-pre-wrap">{text.trim() || '(nothing)'}</dd>
+      <dd className="font-mono text-xs leading-5 wrap-anywhere whitespace-pre-wrap">{text.trim() || '(nothing)'}</dd>
     </div>
   )
 }

@@ -15,7 +15,7 @@ export function Facts({ facts }: { readonly facts: readonly Fact[] }) {
           className="col-span-full grid gap-x-6 border-b border-line py-1.5 last:border-0 sm:grid-cols-subgrid"
         >
           <dt className="text-ink-3">{fact.term}</dt>
-          <dd className="min-w-0 break-words">{fact.value}</dd>
+          <dd className="min-w-0 wrap-anywhere">{fact.value}</dd>
         </div>
       ))}
     </dl>

@@ -21,8 +21,8 @@ export function Notice({ tone, title, children }: NoticeProps) {
     <div className={classes('flex gap-3 rounded-xl border px-4 py-3', frame)}>
       <Icon aria-hidden size={18} className={classes('mt-0.5 shrink-0', ink)} />
       <div className="min-w-0 grow text-sm">
-        <p className="font-semibold break-words">{title}</p>
-        {children && <div className="mt-1 break-words text-ink-2">{children}</div>}
+        <p className="font-semibold wrap-anywhere">{title}</p>
+        {children && <div className="mt-1 wrap-anywhere text-ink-2">{children}</div>}
       </div>
     </div>
   )

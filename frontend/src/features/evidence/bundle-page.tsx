@@ -40,7 +40,7 @@ export function BundlePage() {
               Evidence
             </Link>
           </p>
-          <h1 className="mt-1 text-2xl font-semibold tracking-tight break-words">{name}</h1>
+          <h1 className="mt-1 text-2xl font-semibold tracking-tight wrap-anywhere">{name}</h1>
         </div>
         <div className="no-print flex flex-wrap gap-2">
           <CopyButton text={location.href} label="Copy link" />

@@ -67,7 +67,7 @@ function CheckRow({ bundle, result }: { readonly bundle: string; readonly result
     >
       <Icon aria-label={word} size={16} className={classes('mt-0.5', ink)} />
       <div className="min-w-0">
-        <p className="break-words">
+        <p className="wrap-anywhere">
           <a
             href={`#check-${result.id}`}
             className="mr-2 inline-flex min-h-6 items-center font-mono text-xs text-ink-3 hover:text-accent"
@@ -76,7 +76,7 @@ function CheckRow({ bundle, result }: { readonly bundle: string; readonly result
           </a>
           {result.proves}
         </p>
-        {result.reason && <p className={classes('text-xs break-words', ink)}>{result.reason}</p>}
+        {result.reason && <p className={classes('text-xs wrap-anywhere', ink)}>{result.reason}</p>}
         {result.findings.map((finding) => (
           <dl
             key={finding.sentence}

@@ -31,10 +31,10 @@ export function Claims({ bundle }: { readonly bundle: Bundle }) {
               <ClaimVerdict claim={claim} />
             </p>
             <div className="min-w-0">
-              <p className="break-words">{claim.said}</p>
-              <p className="mt-0.5 text-xs break-words text-ink-3">Checked: {claim.recomputed}</p>
+              <p className="wrap-anywhere">{claim.said}</p>
+              <p className="mt-0.5 text-xs wrap-anywhere text-ink-3">Checked: {claim.recomputed}</p>
               {claim.unproven_because && (
-                <p className="mt-0.5 text-xs break-words text-warn">Unproven: {claim.unproven_because}</p>
+                <p className="mt-0.5 text-xs wrap-anywhere text-warn">Unproven: {claim.unproven_because}</p>
               )}
             </div>
             <div className="min-w-0 text-xs text-ink-3">

@@ -84,7 +84,7 @@ function Gallery({ bundles }: { readonly bundles: readonly BundleSummary[] }) {
             <VerdictBadge bundle={bundle} />
             <span className="text-xs text-ink-3">{bundle.sealed_at && <Ago time={bundle.sealed_at} />}</span>
           </div>
-          <h2 className="min-w-0 text-lg font-semibold break-words">
+          <h2 className="min-w-0 text-lg font-semibold wrap-anywhere">
             <Link
               to="/evidence/$name"
               params={{ name: bundle.name }}
@@ -108,7 +108,7 @@ function Gallery({ bundles }: { readonly bundles: readonly BundleSummary[] }) {
               </div>
             ))}
           </dl>
-          <p className="text-xs break-words text-ink-3">
+          <p className="text-xs wrap-anywhere text-ink-3">
             {[bundle.hardware, `${count(bundle.files)} files`, bytes(bundle.bytes)].filter(Boolean).join(' · ')}
           </p>
         </li>

@@ -42,7 +42,7 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
         {failed.length > 0 && (
           <ul className="grid gap-1 rounded-lg bg-bad-soft px-4 py-3 text-sm">
             {failed.map((result) => (
-              <li key={result.id} className="break-words">
+              <li key={result.id} className="wrap-anywhere">
                 <a href={`#check-${result.id}`} className="font-mono text-xs text-bad underline underline-offset-2">
                   {result.id}
                 </a>{' '}
@@ -88,7 +88,7 @@ function Ladder({ bundle }: { readonly bundle: Bundle }) {
           <p className="font-medium">What keeps it from the next level</p>
           <ul className="mt-1 grid gap-1 text-ink-2">
             {bundle.gaps.map((gap) => (
-              <li key={gap} className="flex gap-2 break-words">
+              <li key={gap} className="flex gap-2 wrap-anywhere">
                 <span aria-hidden>–</span>
                 <span className="min-w-0">{gap}</span>
               </li>

@@ -23,14 +23,16 @@ export function RunCards({ runs }: { readonly runs: readonly RunSummary[] }) {
             <Link
               to="/runs/$runId"
               params={{ runId: run.id }}
-              className="min-w-0 font-semibold break-words after:absolute after:inset-0 after:rounded-xl"
+              className="min-w-0 font-semibold wrap-anywhere after:absolute after:inset-0 after:rounded-xl"
             >
               {run.name}
             </Link>
             <Spark values={run.spark} />
           </div>
           {run.reason && (
-            <p className={run.state === 'failed' ? 'text-xs break-words text-bad' : 'text-xs break-words text-ink-2'}>
+            <p
+              className={run.state === 'failed' ? 'text-xs wrap-anywhere text-bad' : 'text-xs wrap-anywhere text-ink-2'}
+            >
               {run.reason}
             </p>
           )}

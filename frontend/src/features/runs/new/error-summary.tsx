@@ -22,7 +22,7 @@ export function ErrorSummary({ problem }: { readonly problem: Problem }) {
           <li key={error.field + error.message}>
             <button
               type="button"
-              className="min-h-6 text-left break-words text-bad underline underline-offset-2"
+              className="min-h-6 text-left wrap-anywhere text-bad underline underline-offset-2"
               onClick={() => goTo(error.field)}
             >
               {error.message}

@@ -34,10 +34,10 @@ export function PresetPicker({ configs, chosen, onChoose }: PresetPickerProps) {
                 disabled={config.problem !== null}
                 onChange={() => onChoose(config.name)}
               />
-              <span className="min-w-0 font-semibold break-words">{config.name}</span>
+              <span className="min-w-0 font-semibold wrap-anywhere">{config.name}</span>
             </span>
             {config.problem ? (
-              <span className="text-sm break-words text-bad">{config.problem}</span>
+              <span className="text-sm wrap-anywhere text-bad">{config.problem}</span>
             ) : (
               <span className="text-sm text-ink-2">{config.description}</span>
             )}

@@ -22,8 +22,8 @@ export function ConfigTab({ run }: { readonly run: Run }) {
                 key={key}
                 className={classes('grid gap-x-4 px-4 py-1 sm:grid-cols-[16rem_1fr]', override && 'bg-warn-soft')}
               >
-                <dt className="break-words text-ink-2">{key}</dt>
-                <dd className="min-w-0 break-words whitespace-pre-wrap">
+                <dt className="wrap-anywhere text-ink-2">{key}</dt>
+                <dd className="min-w-0 wrap-anywhere whitespace-pre-wrap">
                   {said(value)}
                   {override && <span className="text-warn"> instead of {said(override.declared)}</span>}
                 </dd>

@@ -10,7 +10,7 @@ export function FailureReason({ run }: { readonly run: Run }) {
       <div className="flex gap-3 bg-bad-soft px-4 py-3">
         <CircleX aria-hidden size={18} className="mt-0.5 shrink-0 text-bad" />
         <div className="min-w-0">
-          <p className="font-semibold break-words">{run.reason || 'The trainer failed and did not say why.'}</p>
+          <p className="font-semibold wrap-anywhere">{run.reason || 'The trainer failed and did not say why.'}</p>
           <p className="mt-1 text-sm text-ink-2">
             {run.error?.stage ? `While ${run.error.stage}, after step ${run.step}. ` : `After step ${run.step}. `}
             <Link to="/runs/$runId" params={{ runId: run.id }} search={{ tab: 'log' }} className="prose-link">

@@ -33,7 +33,7 @@ export function RunHead({ run }: { readonly run: Run }) {
             </span>
           </div>
           {(run.notes || run.tags.length > 0) && (
-            <p className="mt-1 text-sm break-words text-ink-2">
+            <p className="mt-1 text-sm wrap-anywhere text-ink-2">
               {run.notes} {run.tags.map((tag) => `#${tag}`).join(' ')}
             </p>
           )}
