@@ -84,7 +84,7 @@ def report(path_or_bundle: object, verdict: Verdict) -> Report:
     bundle = path_or_bundle if isinstance(path_or_bundle, Bundle) else Bundle(path_or_bundle)  # type: ignore[arg-type]
     return Report(
         name=bundle.manifest.run.name,
-        sentence=f"{sentence(bundle)} {_verdict_words(verdict)}",
+        sentence=_verdict_sentence(bundle, verdict),
         claims=tuple(_claims(bundle, verdict)),
         limits=LIMITS,
     )
@@ -235,12 +235,14 @@ def _said(claim: str, bundle: Bundle) -> str:
     }[claim]
 
 
-def _verdict_words(verdict: Verdict) -> str:
+def _verdict_sentence(bundle: Bundle, verdict: Verdict) -> str:
+    """What the bundle says, and what that is worth; where it is worth nothing, that comes first."""
+    said = sentence(bundle)
     if not verdict.valid:
         count = len(verdict.failures)
-        return f"Not to be trusted: {count} check{'s' if count > 1 else ''} failed."
+        return f"Not to be trusted: {count} check{'s' if count > 1 else ''} failed. It claims: {said}"
     meaning = LEVEL_MEANING[verdict.level]
-    return f"{meaning[0].upper()}{meaning[1:]} ({verdict.level})." if verdict.level else "Not verified."
+    return f"{said} {meaning[0].upper()}{meaning[1:]} ({verdict.level})." if verdict.level else f"{said} Not verified."
 
 
 def _score(bundle: Bundle) -> str:

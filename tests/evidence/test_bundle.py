@@ -86,6 +86,13 @@ def test_the_report_tells_claims_with_their_proof(sealed: Path) -> None:
     assert all((sealed / proof.file).is_file() for claim in told.claims for proof in claim.proofs)
 
 
+def test_the_report_of_an_altered_bundle_begins_with_the_distrust(copy: Callable[[], Path]) -> None:
+    folder = copy()
+    (folder / reading.README).write_text("all is well\n")
+    sentence = report.report(folder, verify(folder)).sentence
+    assert sentence.startswith("Not to be trusted: 2 checks failed. It claims: Gemma-architecture model")
+
+
 def test_a_name_is_taken_once(ended_run: Path, sealed: Path) -> None:
     with pytest.raises(bundle.NameTaken, match="there is a bundle named tiny already"):
         bundle.seal(ended_run, sealed.parent, "tiny")
