@@ -50,6 +50,7 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
         lifespan="on",
+        loop="asyncio",
         ws="none",
     )
     key = f"/?token={settings.token}" if settings.token else ""
