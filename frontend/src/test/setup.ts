@@ -1,5 +1,5 @@
 import '@testing-library/jest-dom/vitest'
-import { cleanup } from '@testing-library/react'
+import { cleanup, configure } from '@testing-library/react'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { BlankPath, blankContext } from './canvas.ts'
 import { FakeEventSource } from './event-source.ts'
@@ -9,6 +9,9 @@ Object.assign(globalThis, { EventSource: FakeEventSource, Path2D: BlankPath })
 HTMLCanvasElement.prototype.getContext = (() => blankContext) as never
 HTMLElement.prototype.scrollTo = () => {}
 window.scrollTo = () => {}
+
+// The first test of a file waits for a route's code to be read and compiled, which a busy machine takes seconds for.
+configure({ asyncUtilTimeout: 15_000 })
 
 // TanStack Virtual measures these; without a layout they are 0 and no row would be drawn.
 for (const [name, size] of [
