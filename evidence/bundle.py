@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evidence import canonical, config_file, events, manifest, provenance, reading, report, rundir, scoring, typed
+from evidence.checks.structure import LARGEST_FILE_BYTES
 from evidence.manifest import EvalSummary, File, RunManifest
 from evidence.spec import NAME
 from evidence.status import ENDED, Status, status
 from evidence.verdict import FAIL, CheckResult, Finding
 from evidence.verify import verify
 
-LARGEST_FILE_BYTES = 50 * 2**20
 LARGEST_CHECKPOINTS_BYTES = 64 * 2**20
 """Checkpoints up to this size together are included; larger ones are left out, and the manifest says so."""
 
@@ -139,7 +139,7 @@ class _Sealing:
     def _write_source(self) -> None:
         self._copy_folder("source", "source/files")
         if self.launch["source"]["kind"] == "git":
-            self._copy("commit.json", "source/commit.json")
+            self._copy(rundir.COMMIT, "source/commit.json")
 
     def _checkpoints(self) -> list[manifest.Included | manifest.LeftOut]:
         saved = [event for event in self._all(events.Checkpoint) if (self.run / event.path).is_dir()]

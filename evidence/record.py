@@ -28,7 +28,7 @@ class AlreadyLaunched(RuntimeError):
 
 def launch(run: Path, command: list[str]) -> None:
     """Start the recorder of ``run`` for ``command``, detached from this process; returns at once."""
-    with (run / "recorder.log").open("ab") as log:
+    with (run / rundir.RECORDER_LOG).open("ab") as log:
         recorder = subprocess.Popen(
             [sys.executable, "-m", "evidence", "record", str(run.resolve()), "--", *command],
             cwd=provenance.REPOSITORY,
@@ -78,7 +78,7 @@ def record(run: Path, command: list[str]) -> int:
             output.write(f"Error: cannot start {command[0]}: {error.strerror}\n".encode())
             return _write_exit(run, 127)
     stop.take(trainer)
-    rundir.write_document(run / "process.json", identity(trainer.pid))
+    rundir.write_document(run / rundir.PROCESS, identity(trainer.pid))
     return _write_exit(run, trainer.wait())
 
 
@@ -86,7 +86,7 @@ def _claim(run: Path, command: list[str]) -> None:
     """Write launch.json, which only one recorder can do."""
     source = provenance.source()
     if source["kind"] == "git":
-        rundir.write_document(run / "commit.json", provenance.commit_proof(source["commit"]))
+        rundir.write_document(run / rundir.COMMIT, provenance.commit_proof(source["commit"]))
     document: dict[str, Any] = {
         "schema": "assay/launch@1",
         "run_id": run.name,

@@ -32,6 +32,7 @@ from evidence.spec import Override, RunSpec, parse
 
 SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
+PROCESS, COMMIT, RECORDER_LOG = "process.json", "commit.json", "recorder.log"
 FIRST_BATCH, EVAL, TOKENIZER = "first_batch.jsonl", "eval", "tokenizer"
 
 SCHEMA = "assay/run@1"

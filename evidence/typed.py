@@ -10,7 +10,6 @@ import math
 import re
 import types
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -234,14 +233,6 @@ def _schema(kind: Any) -> dict[str, Any]:
             "additionalProperties": False,
         }
     return {"type": _SCHEMA_WORDS[kind]}
-
-
-def is_utc(text: str) -> bool:
-    try:
-        datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
-    except ValueError:
-        return False
-    return True
 
 
 def is_inner(path: str) -> bool:

@@ -17,7 +17,7 @@ LONG = {"training.steps": 5_000}
 
 
 def _trainer(folder: Path) -> int:
-    return int(until(lambda: rundir.read_document(folder / "process.json"), bool)["pid"])
+    return int(until(lambda: rundir.read_document(folder / rundir.PROCESS), bool)["pid"])
 
 
 def test_runs_wait_for_their_device_in_order(slow: Client) -> None:

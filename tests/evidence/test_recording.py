@@ -28,8 +28,8 @@ def state(run: Path) -> Status:
 
 
 def trainer_pid(run: Path) -> int:
-    wait_for(lambda: (run / "process.json").exists())
-    return int(json.loads((run / "process.json").read_text())["pid"])
+    wait_for(lambda: (run / rundir.PROCESS).exists())
+    return int(json.loads((run / rundir.PROCESS).read_text())["pid"])
 
 
 @pytest.fixture
