@@ -40,6 +40,11 @@ class Batch:
     rows: tuple[int, ...]
 
     @property
+    def arrays(self) -> dict[str, Any]:
+        """What the step is given, by name."""
+        return {"tokens": self.tokens, "mask": self.mask}
+
+    @property
     def supervised_tokens(self) -> int:
         return int(self.mask[:, 1:].sum())
 

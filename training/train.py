@@ -14,8 +14,8 @@ import numpy as np
 
 from evidence import canonical, events, provenance, rundir
 from evidence.schedule import learning_rate
-from evidence.spec import RunSpec, parameter_count
-from training import batches, checkpoints, devices, evaluate, mesh, rows, tokenizer, weights
+from evidence.spec import RunSpec, adapter_count, parameter_count
+from training import batches, checkpoints, devices, evaluate, rows, tokenizer, weights
 from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
@@ -29,13 +29,12 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
     """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError."""
     with _stop_signals() as stop:
         spec = ask.spec
-        placement = mesh.place(spec, devices.acquire(spec))
-        reporter.emit(devices.describe(placement))
+        trainer = prepare(spec, devices.acquire(spec))
+        reporter.emit(devices.describe(trainer.placement))
         encoded, held_out, ids, data = _load(run, spec, reporter)
         folder = weights.find(spec)
 
         reporter.phase("building")
-        trainer = prepare(spec, placement)
         params = weights.random(trainer) if folder is None else weights.load(folder, trainer)
         state = trainer.start(params)
         reporter.emit(_describe(spec, state))
@@ -119,7 +118,8 @@ class Loop:
     def _dispatch(self, state: State, batch: Batch, step: int) -> tuple[State, Metrics]:
         put = self._trainer.placement.put_batch
         rate = np.float32(learning_rate(self._spec.optimizer, self._spec.training.steps, step))
-        result: tuple[State, Metrics] = self._program(state, put(batch.tokens), put(batch.mask), rate)
+        arrays = {name: put(array) for name, array in batch.arrays.items()}
+        result: tuple[State, Metrics] = self._program(state, arrays, rate)
         return result
 
     def _report(self, step: int, batch: Batch, metrics: Metrics) -> None:
@@ -202,7 +202,8 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
 
 
 def _describe(spec: RunSpec, state: State) -> events.Model:
-    parameters = parameter_count(spec.model)
+    adapters = adapter_count(spec.model, spec.lora)
+    parameters = parameter_count(spec.model) + adapters
     sources = {
         "random": "random",
         "folder": f"folder {Path(spec.weights.path).name}",
@@ -211,7 +212,7 @@ def _describe(spec: RunSpec, state: State) -> events.Model:
     return events.Model(
         time=events.now(),
         parameters=parameters,
-        trainable_parameters=parameters,
+        trainable_parameters=adapters or parameters,
         parameter_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)),
         optimizer_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.moments)),
         weights=sources[spec.weights.source],

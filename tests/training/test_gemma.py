@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evidence.spec import RunSpec
-from training import batches, generate, mesh, step, weights
+from training import batches, generate, step, weights
 from training.errors import WeightsError
 
 from .conftest import spec_with
@@ -82,7 +82,7 @@ def write_reference(folder: Path, spec: RunSpec, shards: int = 1) -> Any:
 
 
 def trainer_of(spec: RunSpec) -> step.Trainer:
-    return step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    return step.prepare(spec, jax.devices()[:1])
 
 
 @pytest.mark.parametrize(("heads", "key_heads", "head_dim", "shards"), [(4, 1, 16, 1), (4, 2, 8, 2)])
@@ -132,8 +132,8 @@ def first_batch(trainer: step.Trainer, encoded: batches.Encoded) -> batches.Batc
 
 PLANS: list[dict[str, Any]] = [
     {"plan__remat": "layer", "plan__loss_chunk_tokens": 56},  # 7 of 40 positions at a time: the last chunk is padded
-    {"plan__scan_layers": True, "plan__remat": "layer", "plan__loss_chunk_tokens": 8},
-    {"plan__scan_layers": True, "training__gradient_accumulation": 4},
+    {"plan__layers": "scanned", "plan__remat": "layer", "plan__loss_chunk_tokens": 8},
+    {"plan__layers": "scanned", "training__gradient_accumulation": 4},
 ]
 
 
@@ -142,7 +142,7 @@ def plain(tiny: Any) -> tuple[float, Any]:
     """Loss and parameters after one step without any plan."""
     trainer, program, encoded, _ = tiny
     batch = first_batch(trainer, encoded)
-    state, metrics = program(trainer.start(weights.random(trainer)), batch.tokens, batch.mask, np.float32(1e-2))
+    state, metrics = program(trainer.start(weights.random(trainer)), batch.arrays, np.float32(1e-2))
     return float(metrics.loss), state.params
 
 
@@ -151,7 +151,7 @@ def test_every_plan_takes_the_same_step(tiny: Any, plain: tuple[float, Any], pla
     trainer = trainer_of(spec_with(**plan))
     batch = first_batch(trainer, tiny[2])
     program, _ = step.compile_step(trainer)
-    state, metrics = program(trainer.start(weights.random(trainer)), batch.tokens, batch.mask, np.float32(1e-2))
+    state, metrics = program(trainer.start(weights.random(trainer)), batch.arrays, np.float32(1e-2))
     loss, params = plain
     assert float(metrics.loss) == pytest.approx(loss, rel=1e-6)
     for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
