@@ -15,7 +15,7 @@ import numpy as np
 from evidence import canonical, events, provenance, rundir
 from evidence.schedule import learning_rate
 from evidence.spec import RunSpec, parameter_count
-from training import batches, checkpoints, devices, evaluate, mesh, rows, tokenizer, weights
+from training import batches, checkpoints, devices, evaluate, mesh, rows, tokenizer, weight_sources, weights
 from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
@@ -31,8 +31,8 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
         spec = ask.spec
         placement = mesh.place(spec, devices.acquire(spec))
         reporter.emit(devices.describe(placement))
-        encoded, held_out, ids, data = _load(run, spec, reporter)
         folder = weights.find(spec)
+        encoded, held_out, ids, data = _load(run, spec, folder, reporter)
 
         reporter.phase("building")
         trainer = prepare(spec, placement)
@@ -156,11 +156,14 @@ class Loop:
         self._evaluator.run(self._run, state.params, step, digest, self._reporter)
 
 
-def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
-    """Rows, tokenizer and encoded data; writes the run's data files. Raises DataError, TokenizerError."""
+def _load(
+    run: Path, spec: RunSpec, folder: Path | None, reporter: Reporter
+) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
+    """Rows, tokenizer (beside the weights in ``folder`` when it has no path of its own) and encoded data; writes the
+    run's data files. Raises DataError, TokenizerError."""
     found = rows.read(spec.data)
     texts = (batches.prompt_text(row.prompt, spec.data.template) + row.answer for row in found.train)
-    ids = tokenizer.load(spec, texts, Path(spec.weights.path) if spec.weights.path else None)
+    ids = tokenizer.load(spec, texts, folder)
     tokenizer.save(ids, run / rundir.TOKENIZER)
     length = spec.training.sequence_length
     encoded = batches.encode(found.train, spec.data, ids, length)
@@ -203,18 +206,13 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
 
 def _describe(spec: RunSpec, state: State) -> events.Model:
     parameters = parameter_count(spec.model)
-    sources = {
-        "random": "random",
-        "folder": f"folder {Path(spec.weights.path).name}",
-        "hub": f"{spec.weights.repository}@{spec.weights.revision}",
-    }
     return events.Model(
         time=events.now(),
         parameters=parameters,
         trainable_parameters=parameters,
         parameter_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)),
         optimizer_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.moments)),
-        weights=sources[spec.weights.source],
+        weights=weight_sources.name_of(spec.weights),
         parameters_digest=checkpoints.parameters_digest(state.params),
     )
 

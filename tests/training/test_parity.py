@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from evidence.spec import RunSpec
-from training import loss, mesh, step, weights
+from training import loss, mesh, step, weight_files, weights
 
 from . import torch_reference
 from .conftest import spec_with
@@ -72,8 +72,10 @@ def ours() -> Callable[[str], dict[str, Any]]:
                 "logits": logits,
                 "loss": value,
                 **{
-                    f"gradient.{theirs}": leaves[path].T if transposed else leaves[path]
-                    for path, theirs, transposed in weights.names(spec.model)
+                    f"gradient.{parameter.name}": leaves[parameter.path].T
+                    if parameter.transposed
+                    else leaves[parameter.path]
+                    for parameter in weight_files.parameters(spec.model)
                 },
             }
         return known[name]
@@ -150,6 +152,6 @@ def test_what_torch_answered_is_what_it_answers(tmp_path: Path) -> None:
         config = json.loads((FOLDER / name / "config.json").read_text())
         sizes = (config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"], config["dtype"])
         assert sizes == (shape.heads, shape.key_heads, shape.head_dim, shape.stored)
-        assert (FOLDER / name / weights.INDEX).is_file() == (shape.shard_bytes < 1 << 20)
+        assert (FOLDER / name / weight_files.INDEX).is_file() == (shape.shard_bytes < 1 << 20)
         if importlib.util.find_spec("torch"):
             assert_equal(torch_reference.answers(FOLDER / name), torch_reference.recorded(FOLDER / name))
