@@ -115,6 +115,7 @@ class DataSpec:
         "####", "The final answer is what follows its last occurrence; empty: the whole answer"
     )
     loss_on: str = knob("answer", "Tokens that are trained on", choices=("answer", "all"))
+    packing: bool = knob(False, "Several short rows share one sequence, and none sees another")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,11 +149,18 @@ class Gemma(nnx.Module):
         self.layers = nnx.List([Layer(spec, how) for _ in range(spec.num_hidden_layers)])
         self.final_norm = nnx.Param(jnp.zeros(width))
 
-    def __call__(self, tokens: Int[Array, "b s"]) -> Float[Array, "b s d"]:
-        """Final hidden states of whole rows: each position sees itself and those before it."""
+    def __call__(self, tokens: Int[Array, "b s"], segments: Int[Array, "b s"] | None = None) -> Float[Array, "b s d"]:
+        """Final hidden states of whole rows: each position sees itself and those before it.
+
+        ``segments`` tell apart the texts packed into a row: none sees another, and positions start again in each.
+        """
         length = tokens.shape[1]
         positions = jnp.broadcast_to(jnp.arange(length), tokens.shape)
         mask = jnp.tril(jnp.ones((1, length, length), dtype=bool))
+        if segments is not None:
+            first = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+            positions = positions - jax.lax.cummax(jnp.where(first, positions, 0), axis=1)
+            mask = mask & (segments[:, :, None] == segments[:, None, :])
         x = self._through_layers(self._embed(tokens), positions, mask)
         return rms_norm(x, self.final_norm[...], self.spec.rms_norm_eps)
 

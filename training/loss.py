@@ -9,9 +9,11 @@ from jaxtyping import Array, Float, Int, UInt8
 from training.gemma import Gemma
 
 
-def loss_sum(model: Gemma, tokens: Int[Array, "b s"], mask: UInt8[Array, "b s"]) -> Float[Array, ""]:
+def loss_sum(
+    model: Gemma, tokens: Int[Array, "b s"], mask: UInt8[Array, "b s"], segments: Int[Array, "b s"] | None = None
+) -> Float[Array, ""]:
     """Summed negative log-likelihood (nats) of the tokens whose mask is 1, each predicted from those before it."""
-    hidden = model(tokens)
+    hidden = model(tokens, segments)
     targets = jnp.pad(tokens[:, 1:], ((0, 0), (0, 1)))
     weights = jnp.pad(mask[:, 1:], ((0, 0), (0, 1))).astype(jnp.float32)
     length = _chunk_length(model, *tokens.shape)

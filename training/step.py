@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,9 +54,9 @@ class Trainer:
         moments = jax.jit(optimizer.transformation(self.spec.optimizer).init, out_shardings=self.shardings.moments)
         return State(params, moments(params))
 
-    def step(self, state: State, tokens: jax.Array, mask: jax.Array, learning_rate: jax.Array) -> tuple[State, Metrics]:
+    def step(self, state: State, batch: Mapping[str, jax.Array], learning_rate: jax.Array) -> tuple[State, Metrics]:
         """One update by the mean over all supervised tokens of the batch, however many micro-batches carry it."""
-        mean_loss, gradient = self._gradient(state.params, tokens, mask)
+        mean_loss, gradient = self._gradient(state.params, batch)
         updates, moments = optimizer.transformation(self.spec.optimizer).update(gradient, state.moments, state.params)
         params = jax.tree.map(lambda leaf, update: leaf - learning_rate * update, state.params, updates)
         return State(params, moments), Metrics(mean_loss, optax.tree.norm(gradient), optax.tree.norm(params))
@@ -64,41 +65,43 @@ class Trainer:
         """The step lowered for this placement's devices, from shapes alone."""
         training = self.spec.training
         shape = (training.batch_size, training.sequence_length)
+        arrays = {"tokens": jax.ShapeDtypeStruct(shape, jnp.int32), "mask": jax.ShapeDtypeStruct(shape, jnp.uint8)}
+        if self.spec.data.packing:
+            arrays["segments"] = jax.ShapeDtypeStruct(shape, jnp.int32)
         batch, scalar = self.placement.sharding("batch"), self.placement.sharding()
         jitted = jax.jit(
             self.step,
-            in_shardings=(self.shardings, batch, batch, scalar),
+            in_shardings=(self.shardings, batch, scalar),
             out_shardings=(self.shardings, scalar),
             donate_argnums=0,
         )
         return jitted.lower(
             self.abstract,
-            jax.ShapeDtypeStruct(shape, jnp.int32),
-            jax.ShapeDtypeStruct(shape, jnp.uint8),
+            arrays,
             jax.ShapeDtypeStruct((), jnp.float32),
         )
 
-    def _gradient(self, params: Any, tokens: jax.Array, mask: jax.Array) -> tuple[jax.Array, Any]:
-        count = jnp.maximum(jnp.sum(mask[:, 1:].astype(jnp.float32)), 1.0)
+    def _gradient(self, params: Any, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, Any]:
+        count = jnp.maximum(jnp.sum(batch["mask"][:, 1:].astype(jnp.float32)), 1.0)
 
-        def share(params: Any, tokens: jax.Array, mask: jax.Array) -> jax.Array:
-            return loss.loss_sum(self.model(params), tokens, mask) / count
+        def share(params: Any, part: Mapping[str, jax.Array]) -> jax.Array:
+            return loss.loss_sum(self.model(params), part["tokens"], part["mask"], part.get("segments")) / count
 
         value_and_grad = jax.value_and_grad(share)
         parts = self.spec.training.gradient_accumulation
         if parts == 1:
-            return value_and_grad(params, tokens, mask)
+            return value_and_grad(params, batch)
 
         def micro_batches(array: jax.Array) -> jax.Array:
             # Neighbouring rows go to different micro-batches, so each of them lies on all devices as the batch does.
             split = jnp.swapaxes(array.reshape(-1, parts, array.shape[1]), 0, 1)
             return jax.lax.with_sharding_constraint(split, self.placement.sharding(None, "batch"))
 
-        def add(total: Any, micro_batch: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, total, value_and_grad(params, *micro_batch)), None
+        def add(total: Any, part: Mapping[str, jax.Array]) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, value_and_grad(params, part)), None
 
         nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-        return jax.lax.scan(add, nothing, (micro_batches(tokens), micro_batches(mask)))[0]
+        return jax.lax.scan(add, nothing, jax.tree.map(micro_batches, dict(batch)))[0]
 
 
 def prepare(spec: RunSpec, placement: Placement) -> Trainer:

@@ -119,7 +119,8 @@ class Loop:
     def _dispatch(self, state: State, batch: Batch, step: int) -> tuple[State, Metrics]:
         put = self._trainer.placement.put_batch
         rate = np.float32(learning_rate(self._spec.optimizer, self._spec.training.steps, step))
-        result: tuple[State, Metrics] = self._program(state, put(batch.tokens), put(batch.mask), rate)
+        arrays = {name: put(array) for name, array in batch.arrays.items()}
+        result: tuple[State, Metrics] = self._program(state, arrays, rate)
         return result
 
     def _report(self, step: int, batch: Batch, metrics: Metrics) -> None:
@@ -132,7 +133,7 @@ class Loop:
         self._reporter.report(
             StepFacts(
                 step=step,
-                epoch=step * training.batch_size / len(self._encoded.rows),
+                epoch=step * training.batch_size / len(self._encoded.tokens),
                 loss=loss,
                 grad_norm=grad_norm,
                 param_norm=param_norm,
@@ -171,6 +172,8 @@ def _load(
         raise DataError(
             f"no row of {spec.data.train_path} has an answer within training.sequence_length {length}; raise it"
         )
+    if spec.data.packing:
+        encoded = batches.pack(encoded, ids.pad)
     held_out = evaluate.prepare(spec, found.held_out, ids)
     if encoded.truncated:
         reporter.warn(
@@ -191,6 +194,7 @@ def _load(
         train=rows.write(run, "data/train.jsonl", encoded.rows),
         eval=rows.write(run, f"{rundir.EVAL}/eval_set.jsonl", found.held_out),
         train_rows=len(encoded.rows),
+        train_sequences=len(encoded.tokens),
         eval_rows=len(found.held_out),
         eval_overlap_rows=overlap,
         truncated_rows=encoded.truncated,
@@ -200,7 +204,8 @@ def _load(
         first_batch=rows.write_text(run, rundir.FIRST_BATCH, batches.first_batch_lines(encoded, first, ids)),
     )
     reporter.emit(data)
-    reporter.say(f"{data.train_rows:,} training rows, {data.eval_rows:,} held out")
+    packed = f" in {data.train_sequences:,} sequences" if encoded.packed else ""
+    reporter.say(f"{data.train_rows:,} training rows{packed}, {data.eval_rows:,} held out")
     return encoded, held_out, ids, data
 
 

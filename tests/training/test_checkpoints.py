@@ -19,7 +19,7 @@ def saved(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, st
     """A run folder with the state after one step."""
     trainer, program, encoded, _ = tiny
     batch = batches.batch(encoded, 1, trainer.spec.training.batch_size, 1)
-    state, _ = program(trainer.start(weights.random(trainer)), batch.tokens, batch.mask, np.float32(1e-3))
+    state, _ = program(trainer.start(weights.random(trainer)), batch.arrays, np.float32(1e-3))
     run = tmp_path_factory.mktemp("run")
     checkpoints.save(run, state, 1, "c" * 64)
     return run, state

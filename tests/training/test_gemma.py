@@ -35,7 +35,7 @@ def plain(tiny: Any) -> tuple[float, Any]:
     """Loss and parameters after one step without any plan."""
     trainer, program, encoded, _ = tiny
     batch = first_batch(trainer, encoded)
-    state, metrics = program(trainer.start(weights.random(trainer)), batch.tokens, batch.mask, np.float32(1e-2))
+    state, metrics = program(trainer.start(weights.random(trainer)), batch.arrays, np.float32(1e-2))
     return float(metrics.loss), state.params
 
 
@@ -44,7 +44,7 @@ def test_every_plan_takes_the_same_step(tiny: Any, plain: tuple[float, Any], pla
     trainer = trainer_of(spec_with(**plan))
     batch = first_batch(trainer, tiny[2])
     program, _ = step.compile_step(trainer)
-    state, metrics = program(trainer.start(weights.random(trainer)), batch.tokens, batch.mask, np.float32(1e-2))
+    state, metrics = program(trainer.start(weights.random(trainer)), batch.arrays, np.float32(1e-2))
     loss, params = plain
     assert float(metrics.loss) == pytest.approx(loss, rel=1e-6)
     for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):

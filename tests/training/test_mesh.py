@@ -24,7 +24,7 @@ def losses_of_one_device(tiny: Any) -> list[float]:
     for step in range(1, training.steps + 1):
         batch = batches.batch(encoded, training.seed, training.batch_size, step)
         rate = np.float32(learning_rate(trainer.spec.optimizer, training.steps, step))
-        state, metrics = program(state, batch.tokens, batch.mask, rate)
+        state, metrics = program(state, batch.arrays, rate)
         losses.append(float(metrics.loss))
     return losses
 
