@@ -1,4 +1,4 @@
-"""A saved state as a Hugging Face folder: config.json, safetensors, and the tokenizer when there is one.
+"""A saved state as a Hugging Face folder: config.json, safetensors (adapters merged), the tokenizer when there is one.
 
 ``transformers.GemmaForCausalLM.from_pretrained`` loads it, and so does ``weights.source: folder``, to the bit.
 """
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from evidence import canonical, events, rundir, states
-from evidence.spec import ModelSpec, RunSpec
+from evidence.spec import LoraSpec, ModelSpec, RunSpec
 from training import checkpoints, tokenizer, weight_files, weight_sources
 from training.errors import ExportError, TokenizerError, WeightsError
+from training.gemma import ADAPTER_IN, ADAPTER_OUT
 from training.tokenizer import Tokenizer
 from training.weight_files import Parameter
 
@@ -52,7 +53,8 @@ def export(run: Path, step: int | None, to: Path, shard_bytes: int = SHARD_BYTES
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as name:
         draft = Path(name) / "export"
         draft.mkdir()
-        files = _write_weights(draft, spec.model, checkpoints.parameters(run, chosen), shard_bytes)
+        arrays = _merged(checkpoints.parameters(run, chosen), spec.lora)
+        files = _write_weights(draft, spec.model, arrays, shard_bytes)
         ids, told = _write_tokenizer(run, spec, draft)
         rundir.write_document(draft / weight_files.CONFIG, _config(spec.model, ids))
         digest = _parameters_digest(run, chosen)
@@ -78,6 +80,22 @@ def _step(run: Path, asked: int | None) -> int:
 def _parameters_digest(run: Path, step: int) -> str:
     listed = canonical.read(run / rundir.CHECKPOINTS / f"{checkpoints.name_of(step)}.leaves.json")
     return states.leaves_digest(listed["leaves"], states.PARAMETERS)
+
+
+def _merged(arrays: Iterator[tuple[str, Any]], lora: LoraSpec) -> Iterator[tuple[str, Any]]:
+    """The parameters with each adapter added to the matrix it belongs to: a matrix comes before its two factors."""
+    held: list[tuple[str, Any]] = []
+    factor: Any = None
+    for path, array in arrays:
+        if path.endswith(ADAPTER_IN):
+            factor = array
+        elif path.endswith(ADAPTER_OUT):
+            name, matrix = held.pop()
+            held.append((name, matrix + factor @ array * np.float32(lora.alpha / lora.rank)))
+        else:
+            yield from held
+            held = [(path, array)]
+    yield from held
 
 
 def _write_weights(folder: Path, model: ModelSpec, arrays: Iterator[tuple[str, Any]], shard_bytes: int) -> int:

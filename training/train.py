@@ -14,8 +14,8 @@ import numpy as np
 
 from evidence import canonical, events, provenance, rundir
 from evidence.schedule import learning_rate
-from evidence.spec import RunSpec, parameter_count
-from training import batches, checkpoints, devices, evaluate, mesh, rows, tokenizer, weight_sources, weights
+from evidence.spec import RunSpec, adapter_count, parameter_count
+from training import batches, checkpoints, devices, evaluate, rows, tokenizer, weight_sources, weights
 from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
@@ -29,13 +29,12 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
     """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError."""
     with _stop_signals() as stop:
         spec = ask.spec
-        placement = mesh.place(spec, devices.acquire(spec))
-        reporter.emit(devices.describe(placement))
+        trainer = prepare(spec, devices.acquire(spec))
+        reporter.emit(devices.describe(trainer.placement))
         folder = weights.find(spec)
         encoded, held_out, ids, data = _load(run, spec, folder, reporter)
 
         reporter.phase("building")
-        trainer = prepare(spec, placement)
         params = weights.random(trainer) if folder is None else weights.load(folder, trainer)
         state = trainer.start(params)
         reporter.emit(_describe(spec, state))
@@ -210,11 +209,12 @@ def _load(
 
 
 def _describe(spec: RunSpec, state: State) -> events.Model:
-    parameters = parameter_count(spec.model)
+    adapters = adapter_count(spec.model, spec.lora)
+    parameters = parameter_count(spec.model) + adapters
     return events.Model(
         time=events.now(),
         parameters=parameters,
-        trainable_parameters=parameters,
+        trainable_parameters=adapters or parameters,
         parameter_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)),
         optimizer_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.moments)),
         weights=weight_sources.name_of(spec.weights),

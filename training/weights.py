@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from evidence.spec import RunSpec
 from training import weight_files, weight_sources
+from training.gemma import ADAPTER_OUT
 from training.step import Trainer
 from training.weight_files import Stored
 
@@ -30,28 +32,20 @@ def find(spec: RunSpec) -> Path | None:
 
 
 def random(trainer: Trainer) -> Any:
-    """Random parameters, a function of seed and path alone: matrices normal with variance 1/fan-in, norms zero.
+    """Random parameters, a function of seed and path alone: matrices normal with variance 1/fan-in, norms zero, and
+    zero the second factor of each adapter, so that adapters change nothing at first.
 
     What is added to the residual stream is scaled down, so that the stream's variance stays near one at any depth.
     They come from numpy, so they depend neither on the devices nor on the version of jax.
     """
-    seed, layers = trainer.spec.training.seed, trainer.spec.model.num_hidden_layers
-
-    def draw(path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.Array:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        if leaf.ndim == 1:
-            return jax.device_put(np.zeros(leaf.shape, np.float32), sharding)
-        generator = np.random.Generator(np.random.Philox(key=np.array([seed, zlib.crc32(name.encode())], np.uint64)))
-        fan_in = leaf.shape[1] if name == "embedding" else leaf.shape[0]
-        branches = 2 * layers if name.endswith((".output", ".down")) else 1
-        scale = np.float32((fan_in * branches) ** -0.5)
-        return jax.device_put(generator.standard_normal(leaf.shape, np.float32) * scale, sharding)
-
-    return jax.tree_util.tree_map_with_path(draw, trainer.abstract.params, trainer.shardings.params)
+    return jax.tree_util.tree_map_with_path(
+        partial(_drawn, trainer.spec), trainer.abstract.params, trainer.shardings.params
+    )
 
 
 def load(folder: Path, trainer: Trainer) -> Any:
-    """The parameters in ``folder`` as float32, one after another, each device reading its own part of each.
+    """The parameters in ``folder`` as float32, one after another, each device reading its own part of each; adapters,
+    which no folder holds, as ``random`` makes them.
 
     Raises WeightsError.
     """
@@ -59,12 +53,26 @@ def load(folder: Path, trainer: Trainer) -> Any:
     wanted = {parameter.path: parameter for parameter in weight_files.parameters(trainer.spec.model)}
 
     def read(path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.Array:
-        parameter = wanted[jax.tree_util.keystr(path, simple=True, separator=".")]
+        parameter = wanted.get(jax.tree_util.keystr(path, simple=True, separator="."))
+        if parameter is None:
+            return _drawn(trainer.spec, path, leaf, sharding)
         array = _mapped(stored[parameter.name])
         ours = array.T if parameter.transposed else array
         return jax.make_array_from_callback(leaf.shape, sharding, lambda part: np.array(ours[part], np.float32))
 
     return jax.tree_util.tree_map_with_path(read, trainer.abstract.params, trainer.shardings.params)
+
+
+def _drawn(spec: RunSpec, path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.Array:
+    name = jax.tree_util.keystr(path, simple=True, separator=".")
+    if leaf.ndim == 1 or name.endswith(ADAPTER_OUT):
+        return jax.device_put(np.zeros(leaf.shape, np.float32), sharding)
+    key = np.array([spec.training.seed, zlib.crc32(name.encode())], np.uint64)
+    fan_in = leaf.shape[1] if name == "embedding" else leaf.shape[0]
+    branches = 2 * spec.model.num_hidden_layers if name.endswith((".output", ".down")) else 1
+    scale = np.float32((fan_in * branches) ** -0.5)
+    numbers = np.random.Generator(np.random.Philox(key=key)).standard_normal(leaf.shape, np.float32)
+    return jax.device_put(numbers * scale, sharding)
 
 
 def _mapped(tensor: Stored) -> Any:

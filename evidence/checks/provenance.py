@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 
 from evidence import canonical, config_file, events, provenance, reading, scoring
 from evidence.checks.check import Family, Findings, NotRun, differs
+from evidence.hardware import device_memory_bytes
 from evidence.manifest import FilesSource, GitSource
+from evidence.plan import choose
 from evidence.reading import Bundle
-from evidence.spec import SpecError, resolve
+from evidence.spec import SpecError, parse, resolve
 from evidence.verdict import Finding
 
 family = Family("provenance")
@@ -109,7 +112,6 @@ def manifest_is_config(bundle: Bundle) -> Findings:
         "data.loss_on": training.loss_on,
         "data.packing": bundle.manifest.data.packing,
         "tokenizer.kind": bundle.manifest.tokenizer.kind,
-        "plan.layout": bundle.manifest.mesh.layout,
     }
     for key, value in stated.items():
         section, _, name = key.partition(".")
@@ -117,6 +119,18 @@ def manifest_is_config(bundle: Bundle) -> Findings:
     asked = spec["device"]
     if asked != "auto":
         yield from differs(reading.MANIFEST, "$.hardware.platform", asked, bundle.manifest.hardware.platform)
+
+
+@family.check("PRV-16", "the plan is the config's, and what it left open was chosen by rule", "E2")
+def plan_by_rule(bundle: Bundle) -> Findings:
+    manifest, told = bundle.manifest, bundle.event(events.Program)
+    hardware = manifest.hardware
+    memory = device_memory_bytes(hardware.device_kind, hardware.devices[0].memory_bytes)
+    chosen = asdict(choose(parse(bundle.document("config/effective.json")), manifest.mesh.devices_used, memory))
+    for key in sorted({*chosen, *manifest.program.plan, *told.plan}):
+        yield from differs(reading.MANIFEST, f"$.program.plan.{key}", chosen.get(key), manifest.program.plan.get(key))
+        yield from differs(reading.EVENTS, f"program: plan.{key}", chosen.get(key), told.plan.get(key))
+    yield from differs(reading.MANIFEST, "$.mesh.layout", chosen["layout"], manifest.mesh.layout)
 
 
 @family.check("PRV-07", "the data are those that were trained on", "E2")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evidence import canonical, rundir
-from training import batches, checkpoints, mesh, step, weights
+from training import batches, checkpoints, step, weights
 from training.errors import CheckpointError
 
 from .conftest import spec_with
@@ -58,7 +58,7 @@ def test_a_changed_digest_is_found_when_restoring(tiny: Any, saved: tuple[Path, 
 
 def test_a_checkpoint_of_another_model_is_refused(saved: tuple[Path, step.State]) -> None:
     spec = spec_with(model__hidden_size=40)
-    other = step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    other = step.prepare(spec, jax.devices()[:1])
     with pytest.raises(CheckpointError, match="is of another model"):
         checkpoints.restore(saved[0], 1, other.abstract, other.shardings)
 

@@ -15,7 +15,7 @@ import pytest
 
 from assay.cli import main
 from evidence import canonical
-from training import checkpoints, mesh, step, weights
+from training import checkpoints, step, weights
 from training.errors import CheckpointError, ExportError
 from training.export import export
 
@@ -74,7 +74,7 @@ def test_our_own_loader_reads_an_export_back_to_the_bit(saved: tuple[Path, step.
     run, state = saved
     done = export(run, 3, tmp_path / "gemma", 20_000)
     spec = spec_with(weights__source="folder", weights__path=str(done.folder))
-    trainer = step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    trainer = step.prepare(spec, jax.devices()[:1])
     folder = weights.find(spec)
     assert folder
     loaded = weights.load(folder, trainer)
@@ -84,6 +84,20 @@ def test_our_own_loader_reads_an_export_back_to_the_bit(saved: tuple[Path, step.
     assert canonical.read(done.folder / "assay.json") == {
         "run_id": run.name, "step": 3, "parameters_digest": done.parameters_digest,
     }  # fmt: skip
+
+
+def test_adapters_are_merged_into_their_matrices(tmp_path: Path) -> None:
+    spec = spec_with(lora__rank=3, lora__alpha=6.0, lora__targets="all")
+    trainer = step.prepare(spec, jax.devices()[:1])
+    params = jax.tree.map(lambda leaf: leaf + 0.03, weights.random(trainer))
+    run = new_run(tmp_path, spec)
+    checkpoints.save(run, step.State(params, ()), 1, "c" * 64)
+    done = export(run, None, tmp_path / "gemma")
+    plain = spec_with(weights__source="folder", weights__path=str(done.folder))
+    whole = step.prepare(plain, jax.devices()[:1])
+    tokens = jnp.asarray(np.random.default_rng(2).integers(3, 259, (2, 10)), jnp.int32)
+    ours, theirs = trainer.model(params), whole.model(weights.load(done.folder, whole))
+    np.testing.assert_allclose(ours.logits(ours(tokens)), theirs.logits(theirs(tokens)), atol=1e-5, rtol=0)
 
 
 def test_export_weights_writes_a_step_that_is_asked_for(
@@ -113,7 +127,7 @@ def test_the_run_s_own_tokenizer_comes_along(tiny: Any, saved: tuple[Path, step.
     trained = tokenizer.train(["12+7=? #### 19", "what is 3?"], 300)
     tokenizer.save(trained, run / "tokenizer")
     spec = spec_with(model__vocab_size=300)
-    trainer = step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    trainer = step.prepare(spec, jax.devices()[:1])
     checkpoints.save(run, trainer.start(weights.random(trainer)), 1, "c" * 64)
     done = export(run, None, tmp_path / "gemma")
     assert done.tokenizer == f"the tokenizer has {trained.vocab_size} entries"

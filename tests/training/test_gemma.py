@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from evidence.spec import RunSpec
-from training import batches, generate, mesh, step, weights
+from training import batches, generate, step, weights
 
 from .conftest import spec_with
 
 
 def trainer_of(spec: RunSpec) -> step.Trainer:
-    return step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    return step.prepare(spec, jax.devices()[:1])
 
 
 def first_batch(trainer: step.Trainer, encoded: batches.Encoded) -> batches.Batch:
@@ -25,8 +25,8 @@ def first_batch(trainer: step.Trainer, encoded: batches.Encoded) -> batches.Batc
 
 PLANS: list[dict[str, Any]] = [
     {"plan__remat": "layer", "plan__loss_chunk_tokens": 56},  # 7 of 40 positions at a time: the last chunk is padded
-    {"plan__scan_layers": True, "plan__remat": "layer", "plan__loss_chunk_tokens": 8},
-    {"plan__scan_layers": True, "training__gradient_accumulation": 4},
+    {"plan__layers": "scanned", "plan__remat": "layer", "plan__loss_chunk_tokens": 8},
+    {"plan__layers": "scanned", "training__gradient_accumulation": 4},
 ]
 
 

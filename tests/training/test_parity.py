@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from evidence.spec import RunSpec
-from training import loss, mesh, step, weight_files, weights
+from training import loss, step, weight_files, weights
 
 from . import torch_reference
 from .conftest import spec_with
@@ -53,7 +53,7 @@ def ours() -> Callable[[str], dict[str, Any]]:
     def answer(name: str) -> dict[str, Any]:
         if name not in known:
             spec = spec_of(name)
-            trainer = step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+            trainer = step.prepare(spec, jax.devices()[:1])
             folder = weights.find(spec)
             assert folder
             tokens, mask = map(jnp.asarray, torch_reference.batch())

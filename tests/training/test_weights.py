@@ -16,11 +16,12 @@ from threading import Thread
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from evidence.spec import SpecError
-from training import mesh, step, weights
+from training import step, weights
 from training.errors import WeightsError
 
 from .conftest import REPOSITORY
@@ -138,11 +139,23 @@ def test_an_index_is_held_to_its_files(tmp_path: Path) -> None:
 
 def test_each_parameter_goes_straight_to_its_devices() -> None:
     spec = spec_of(SHARDED)
-    trainer = step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    trainer = step.prepare(spec, jax.devices()[:1])
     params = weights.load(FOLDER / SHARDED, trainer)
     for leaf, sharding in zip(jax.tree.leaves(params), jax.tree.leaves(trainer.shardings.params), strict=True):
         assert leaf.sharding == sharding
         assert leaf.dtype == np.float32
+
+
+def test_adapters_start_beside_loaded_weights_and_change_nothing() -> None:
+    tokens = jnp.arange(3, 15).reshape(1, 12)
+    logits = []
+    for rank in (0, 2):
+        trainer = step.prepare(spec_of(WHOLE, lora__rank=rank, lora__targets="all"), jax.devices()[:1])
+        params = weights.load(FOLDER / WHOLE, trainer)
+        model = trainer.model(params)
+        logits.append(model.logits(model(tokens)))
+    np.testing.assert_array_equal(*logits)
+    assert float(jnp.abs(params["layers"][0]["mlp"]["up_lora_in"]).max()) > 0
 
 
 @pytest.mark.parametrize("layout", ["gemma/transformers/2b/2", "models/google/gemma/Transformers/2b/2"])
