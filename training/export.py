@@ -60,6 +60,8 @@ def export(run: Path, step: int | None, to: Path, shard_bytes: int = SHARD_BYTES
         digest = _parameters_digest(run, chosen)
         origin = {"run_id": rundir.read_ask(run).run_id, "step": chosen, "parameters_digest": digest}
         rundir.write_document(draft / ORIGIN, origin)
+        for path in draft.iterdir():  # safetensors' writer keeps its files from everybody else
+            path.chmod((draft / weight_files.CONFIG).stat().st_mode)
         size = sum(path.stat().st_size for path in draft.iterdir())
         draft.replace(to)
     return Exported(to, chosen, digest, size, files, told)

@@ -106,6 +106,7 @@ def test_export_weights_writes_a_step_that_is_asked_for(
     run, _ = saved
     assert main(["export-weights", str(run), "--step", "0", "--to", str(tmp_path / "gemma")]) == 0
     assert "Exported step 0" in capsys.readouterr().out
+    assert len({path.stat().st_mode for path in (tmp_path / "gemma").iterdir()}) == 1
     config = json.loads((tmp_path / "gemma/config.json").read_text())
     assert config["architectures"] == ["GemmaForCausalLM"]
     assert (config["pad_token_id"], config["bos_token_id"], config["eos_token_id"]) == (0, 1, 2)
