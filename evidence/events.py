@@ -77,12 +77,14 @@ class Devices(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Event):
-    """``eval_overlap_rows``: held-out rows whose normalized prompt is also trained on."""
+    """``train_sequences``: what the training rows fill, one each or, packed, several to one.
+    ``eval_overlap_rows``: held-out rows whose normalized prompt is also trained on."""
 
     kind: ClassVar[str] = "data"
     train: FileDigest
     eval: FileDigest
     train_rows: int
+    train_sequences: int
     eval_rows: int
     eval_overlap_rows: int
     truncated_rows: int

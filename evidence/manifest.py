@@ -200,7 +200,9 @@ class Data:
     source: Text
     train: File
     eval: File
+    packing: bool
     train_rows: Count
+    train_sequences: Count
     eval_rows: Count
     eval_overlap_rows: Natural
     truncated_rows: Natural

@@ -77,10 +77,11 @@ class ModelSpec:
 class WeightsSpec:
     """Where training starts from."""
 
-    source: str = knob("random", "Initial weights", choices=("random", "folder", "hub"))
+    source: str = knob("random", "Initial weights", choices=("random", "folder", "hub", "kaggle"))
     path: str = knob("", "A Hugging Face folder (source: folder)", format="path")
     repository: str = knob("", "Repository on the hub, owner/name (source: hub)")
     revision: str = knob("", "Commit of that repository, 40 hex digits (source: hub)")
+    handle: str = knob("", "An attached Kaggle model, owner/model/framework/variation/version (source: kaggle)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,7 @@ class DataSpec:
         "####", "The final answer is what follows its last occurrence; empty: the whole answer"
     )
     loss_on: str = knob("answer", "Tokens that are trained on", choices=("answer", "all"))
+    packing: bool = knob(False, "Several short rows share one sequence, and none sees another")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +245,8 @@ class Override:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 REVISION = re.compile(r"[0-9a-f]{40}")
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+HANDLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/){4}[0-9]+")
 
 
 def parse(document: object) -> RunSpec:
@@ -441,14 +445,24 @@ def _coherence(spec: RunSpec) -> Iterator[Problem]:
     if spec.weights.source == "folder" and not spec.weights.path:
         yield Problem("weights.path", "weights.path must name a folder when weights.source is folder")
     if spec.weights.source == "hub":
-        if not spec.weights.repository:
-            yield Problem("weights.repository", "weights.repository must be owner/name when weights.source is hub")
+        if not REPOSITORY.fullmatch(spec.weights.repository):
+            yield Problem(
+                "weights.repository",
+                "weights.repository must be owner/name when weights.source is hub, "
+                f"got {_show(spec.weights.repository)}",
+            )
         if not REVISION.fullmatch(spec.weights.revision):
             yield Problem(
                 "weights.revision",
                 "weights.revision must be a commit of 40 hex digits when weights.source "
                 f"is hub, got {_show(spec.weights.revision)}",
             )
+    if spec.weights.source == "kaggle" and not HANDLE.fullmatch(spec.weights.handle):
+        yield Problem(
+            "weights.handle",
+            "weights.handle must be owner/model/framework/variation/version when weights.source is kaggle, as in "
+            f"google/gemma/transformers/2b/2, got {_show(spec.weights.handle)}",
+        )
     if spec.tokenizer.kind == "huggingface" and not spec.tokenizer.path and spec.weights.source == "random":
         yield Problem("tokenizer.path", "tokenizer.path must name a folder when tokenizer.kind is huggingface")
     parameters = parameter_count(model)

@@ -102,6 +102,7 @@ class StandIn:
                 train=train_file,
                 eval=eval_file,
                 train_rows=40,
+                train_sequences=40,
                 eval_rows=10,
                 eval_overlap_rows=0,
                 truncated_rows=0,

@@ -86,9 +86,10 @@ class Trainer:
         return jitted.lower(self.abstract, self.abstract_batch(), jax.ShapeDtypeStruct((), jnp.float32))
 
     def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of what a step is given: ``tokens`` and ``mask``, (rows, length)."""
+        """Shapes of what a step is given: ``tokens``, ``mask`` and with packing ``segments``, (rows, length)."""
         shape = (self.spec.training.batch_size, self.spec.training.sequence_length)
-        return {"tokens": jax.ShapeDtypeStruct(shape, jnp.int32), "mask": jax.ShapeDtypeStruct(shape, jnp.uint8)}
+        types = {"tokens": jnp.int32, "mask": jnp.uint8, **({"segments": jnp.int32} if self.spec.data.packing else {})}
+        return {name: jax.ShapeDtypeStruct(shape, kind) for name, kind in types.items()}
 
     @property
     def _transformation(self) -> optax.GradientTransformation:

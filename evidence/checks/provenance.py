@@ -110,6 +110,7 @@ def manifest_is_config(bundle: Bundle) -> Findings:
         "optimizer.weight_decay": training.weight_decay,
         "optimizer.gradient_clip": training.gradient_clip,
         "data.loss_on": training.loss_on,
+        "data.packing": bundle.manifest.data.packing,
         "tokenizer.kind": bundle.manifest.tokenizer.kind,
     }
     for key, value in stated.items():
@@ -147,6 +148,10 @@ def data_identity(bundle: Bundle) -> Findings:
             counts = Counter(line.get("id") for line in lines)
             if len(counts) != len(lines):
                 yield Finding(name, "id", "each id once", f"{counts.most_common(1)[0][0]!r} more than once")
+    yield from differs(reading.MANIFEST, "$.data.train_sequences", told.train_sequences, data.train_sequences)
+    if data.train_sequences != data.train_rows and not (data.packing and data.train_sequences < data.train_rows):
+        most = f"at most {data.train_rows}" if data.packing else f"{data.train_rows}, without packing"
+        yield Finding(reading.MANIFEST, "$.data.train_sequences", most, str(data.train_sequences))
     yield from differs(reading.MANIFEST, "$.tokenizer.sha256", told.tokenizer_sha256, bundle.manifest.tokenizer.sha256)
 
 

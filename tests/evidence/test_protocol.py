@@ -130,7 +130,7 @@ def test_what_was_asked_comes_back(tmp_path: Path) -> None:
             "prompt",
             "data.answer_field must differ from data.prompt_field, got the text 'prompt' for both",
         ),
-        ("weights.source", "hub", "weights.repository must be owner/name when weights.source is hub"),
+        ("weights.source", "hub", "weights.repository must be owner/name when weights.source is hub, got the text ''"),
         (
             "name",
             "../x",
