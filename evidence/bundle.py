@@ -269,7 +269,7 @@ class _Sealing:
             program=manifest.Program(
                 sha256=program.program_sha256,
                 lowered_for=program.lowered_for,
-                plan=program.plan,
+                plan=manifest.Plan(**program.plan),  # type: ignore[arg-type]
                 model_flops_per_step=program.model_flops_per_step,
                 compiler_flops_per_step=program.compiler_flops_per_step,
             ),

@@ -231,12 +231,20 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Plan:
+    layout: Literal["replicated", "fsdp", "tensor"]
+    remat: Literal["none", "attention", "mlp", "layer"]
+    layers: Literal["unrolled", "scanned"]
+    loss_chunk_tokens: Count
+
+
+@dataclass(frozen=True)
 class Program:
     """``sha256``: of the step's StableHLO text. ``plan``: how it was laid out, every choice made."""
 
     sha256: Sha256
     lowered_for: Text
-    plan: dict[str, int | str]
+    plan: Plan
     model_flops_per_step: Positive
     compiler_flops_per_step: NotNegative
 
