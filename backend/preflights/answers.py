@@ -30,6 +30,7 @@ class PreflightSummary(BaseModel):
     id: str
     state: PreflightState
     reason: str = Field(description="One sentence on why it failed or was cancelled; may be empty")
+    name: str = Field(description="The spec's own")
     config: str
     topology: str
     search: bool

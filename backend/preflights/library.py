@@ -71,7 +71,7 @@ class Library:
     def _summary(self, folder: Path) -> PreflightSummary | None:
         try:
             request = preflight_folder.read_request(folder)
-            training = request.spec["training"]
+            name, training = str(request.spec["name"]), request.spec["training"]
             batch_size, sequence_length = int(training["batch_size"]), int(training["sequence_length"])
         except (Unreadable, LookupError, TypeError, ValueError):
             return None
@@ -84,6 +84,7 @@ class Library:
             id=folder.name,
             state=standing.state,  # type: ignore[arg-type]  # checked by pydantic
             reason=standing.reason,
+            name=name,
             config=request.config,
             topology=request.topology,
             search=request.search,

@@ -1056,6 +1056,12 @@ export type Preflight = {
      */
     limit_bytes: number | null;
     /**
+     * Name
+     *
+     * The spec's own
+     */
+    name: string;
+    /**
      * Peak Bytes
      *
      * On one device with the chosen plan, by the compiler
@@ -1206,6 +1212,12 @@ export type PreflightSummary = {
      * Limit Bytes
      */
     limit_bytes: number | null;
+    /**
+     * Name
+     *
+     * The spec's own
+     */
+    name: string;
     /**
      * Peak Bytes
      *
