@@ -93,6 +93,15 @@ def compare(report: Report, spec: RunSpec, device_kind: str, devices: int, progr
     )
 
 
+def comparison_sentence(compared: Compared | NotCompared) -> str:
+    if isinstance(compared, NotCompared):
+        return f"Not compared with the run's own memory: {compared.because}."
+    if not compared.difference:
+        return f"The run compiled the same on it, {size(compared.compiled_peak)}."
+    word = "more" if compared.difference > 0 else "less"
+    return f"The run compiled {size(compared.compiled_peak)} on it, {size(abs(compared.difference))} {word}."
+
+
 def size(count: int) -> str:
     """5.32 GiB, 12.40 MiB: two digits behind the point, in the largest unit that fits."""
     for unit, one in (("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10)):
