@@ -47,6 +47,15 @@ test.beforeAll(async ({ request }) => {
     })
 })
 
+/** A job outlives its server, and this one would never end. */
+test.afterAll(async ({ request }) => {
+  const headers = { Accept: 'application/json' }
+  const { preflights } = (await (await request.get('/preflights', { headers })).json()) as {
+    preflights: { id: string; state: string }[]
+  }
+  for (const { id, state } of preflights) if (state === 'running') await request.post(`/preflights/${id}/cancel`)
+})
+
 for (const width of [1440, 390])
   for (const colorScheme of ['light', 'dark'] as const)
     test(`every screen is sound at ${width} px, ${colorScheme}`, async ({ page }) => {
