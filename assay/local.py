@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 
 from assay.progress import RunProgress, console, errors
-from evidence import config_file, events, record, rundir
+from evidence import config_file, events, preflight_folder, record, rundir
 from evidence.provenance import REPOSITORY
 from evidence.spec import Scalar, SpecError, resolve
 from evidence.status import ENDED, LIVE, status
 
 
-def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path) -> int:
-    """Create a run folder below ``runs``, train in it, show how it goes; 0 when the run finished."""
+def train(config: Path, overrides: dict[str, Scalar], name: str, home: Path) -> int:
+    """Create a run folder below ``home/runs``, train in it, show how it goes; 0 when the run finished."""
     try:
         document, text = config_file.load(config)
         spec, changed = resolve(document, overrides)
@@ -26,7 +26,15 @@ def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path) -> 
         return 2
     path = config.resolve()
     source = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
-    run = rundir.create(runs, spec, config=source, config_text=text, overrides=changed, name=name)
+    run = rundir.create(
+        home / "runs",
+        spec,
+        config=source,
+        config_text=text,
+        overrides=changed,
+        name=name,
+        preflight=preflight_folder.newest_for(home / "preflights", spec),
+    )
     console.print(f"Run {run.name} in {run}")
     return _watch(run, spec.training.steps)
 

@@ -12,7 +12,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evidence import canonical, config_file, events, manifest, provenance, reading, report, rundir, scoring, typed
+from evidence import (
+    canonical,
+    config_file,
+    events,
+    manifest,
+    preflight_comparison,
+    preflight_folder,
+    provenance,
+    reading,
+    report,
+    rundir,
+    scoring,
+    typed,
+)
 from evidence.checks.structure import LARGEST_FILE_BYTES
 from evidence.manifest import EvalSummary, File, RunManifest
 from evidence.spec import NAME
@@ -273,6 +286,7 @@ class _Sealing:
                 model_flops_per_step=program.model_flops_per_step,
                 compiler_flops_per_step=program.compiler_flops_per_step,
             ),
+            preflight=self._preflight(),
             timing=manifest.Timing(
                 compile_seconds=program.compile_seconds,
                 train_seconds=elapsed,
@@ -294,6 +308,28 @@ class _Sealing:
                 kind="not_replayed", because="no segment of this run was replayed before sealing"
             ),
             witness=manifest.NoWitness(kind="no_witness", because="nobody countersigned this run while it went on"),
+        )
+
+    def _preflight(self) -> manifest.Preflighted | manifest.NotPreflighted:
+        kept = self.run / rundir.PREFLIGHT
+        if not kept.is_file():
+            because = "no preflight of this step was made before the run was asked for"
+            return manifest.NotPreflighted(kind="not_preflighted", because=because)
+        try:
+            report = preflight_folder.read_report(kept)
+        except preflight_folder.Unreadable:
+            because = "the report that the run kept is not of this version"
+            return manifest.NotPreflighted(kind="not_preflighted", because=because)
+        attempt = preflight_comparison.attempt_of(report, self.ask.spec)
+        if attempt is None:
+            because = "the report that the run kept is of another step"
+            return manifest.NotPreflighted(kind="not_preflighted", because=because)
+        return manifest.Preflighted(
+            kind="preflighted",
+            file=self._copy(rundir.PREFLIGHT, reading.PREFLIGHT),
+            topology=report.target.name,
+            fits=attempt.kind == "fits",
+            peak_bytes=preflight_comparison.peak_bytes(attempt),
         )
 
     def _location(self) -> manifest.Local:

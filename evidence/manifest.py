@@ -312,6 +312,23 @@ class NoWitness:
 
 
 @dataclass(frozen=True)
+class Preflighted:
+    """What the TPU's compiler said of this run's step before the run; ``peak_bytes`` 0: it refused without saying."""
+
+    kind: Literal["preflighted"]
+    file: File
+    topology: Text
+    fits: bool
+    peak_bytes: Natural
+
+
+@dataclass(frozen=True)
+class NotPreflighted:
+    kind: Literal["not_preflighted"]
+    because: Text
+
+
+@dataclass(frozen=True)
 class RunManifest:
     schema: Literal["evidence/run_manifest@1"]
     run: RunFacts
@@ -327,6 +344,7 @@ class RunManifest:
     data: Data
     training: Training
     program: Program
+    preflight: Preflighted | NotPreflighted
     timing: Timing
     metrics: Metrics
     events: File

@@ -12,6 +12,7 @@
     commit.json      recorder, once      git objects that prove the commit
     process.json     recorder, once      identity of the trainer's process
     source/          trainer, once       the repository's files that were loaded
+    preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
     sealed.json      seal, per bundle    the bundles this run became
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
@@ -22,6 +23,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +35,7 @@ from evidence.spec import Override, RunSpec, parse
 SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
 PROCESS, COMMIT, RECORDER_LOG = "process.json", "commit.json", "recorder.log"
-FIRST_BATCH, EVAL, TOKENIZER = "first_batch.jsonl", "eval", "tokenizer"
+FIRST_BATCH, EVAL, TOKENIZER, PREFLIGHT = "first_batch.jsonl", "eval", "tokenizer", "preflight.json"
 
 SCHEMA = "assay/run@1"
 DRAFT = ".new-"
@@ -73,13 +75,15 @@ def create(
     notes: str = "",
     tags: tuple[str, ...] = (),
     launcher: str = "local",
+    preflight: Path | None = None,
 ) -> Path:
     """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
 
-    ``config`` is the declared config's path relative to the repository (or what it was called, if it has none).
+    ``config`` is the declared config's path relative to the repository (or what it was called, if it has none);
+    ``preflight`` a report of the same step, of which the run keeps a copy.
     """
     root.mkdir(parents=True, exist_ok=True)
-    moment, draft = _reserve(root)
+    moment, draft = reserve(root)
     ask = Ask(
         run_id=draft.name.removeprefix(DRAFT),
         name=name or spec.name,
@@ -96,11 +100,13 @@ def create(
     document = {"schema": SCHEMA, **asdict(ask)}
     (draft / CONFIG).write_text(config_text, encoding="utf-8", newline="")
     (draft / SPEC).write_text(canonical.pretty(document), encoding="utf-8")
+    if preflight:
+        shutil.copyfile(preflight, draft / PREFLIGHT)
     return draft.rename(root / ask.run_id)
 
 
-def _reserve(root: Path) -> tuple[datetime, Path]:
-    """A moment that no other run of this folder was made at, so that ids sort as the runs were asked for."""
+def reserve(root: Path) -> tuple[datetime, Path]:
+    """A moment that nothing else of this folder was made at, and its draft: ids sort as they were asked for."""
     while True:
         moment = datetime.now(UTC)
         run_id = f"{moment:%Y%m%d-%H%M%S-%f}"

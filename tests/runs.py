@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import rundir
+from evidence import preflight, preflight_folder, rundir
 from evidence.spec import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,3 +56,11 @@ def record(run: Path, command: list[str] | None = None) -> int:
     """Run the stand-in trainer (or ``command``) under the recorder, to its end."""
     words = command or [*STAND_IN, str(run)]
     return subprocess.run([sys.executable, "-m", "evidence", "record", str(run), "--", *words], cwd=ROOT).returncode
+
+
+def preflight_report(root: Path, overrides: dict[str, Any] | None = None, topology: str = "v5e-8") -> Path:
+    """The report file of a preflight of CONFIG by the stand-in job."""
+    spec, _ = resolve(CONFIG, overrides or {})
+    folder = preflight_folder.create(root, preflight.Request("tiny.yaml", topology, spec.as_dict()))
+    subprocess.run([sys.executable, "-m", "tests.preflight_job", str(folder)], cwd=ROOT, check=True)
+    return folder / preflight.REPORT

@@ -1,0 +1,26 @@
+/** Sizes and times as a preflight's pages say them: exact enough to compare two plans. */
+import { bytes as rounded } from '../../ui/format.ts'
+
+const GIB = 2 ** 30
+
+/** 5.32 GiB; smaller sizes in their own unit. */
+export function bytes(size: number): string {
+  return size >= GIB / 10 ? `${(size / GIB).toFixed(2)} GiB` : rounded(size)
+}
+
+/** 70.5 ms, 1.24 s, 12.3 µs: three digits. */
+export function seconds(value: number): string {
+  if (value >= 1) return `${Number(value.toPrecision(3))} s`
+  if (value >= 1e-3) return `${Number((value * 1e3).toPrecision(3))} ms`
+  return `${Number((value * 1e6).toPrecision(3))} µs`
+}
+
+/** A plan's settings, each in a word or two: "fsdp", "remat layer", "scanned". Zeros and switched-off ones are left out. */
+export function planWords(plan: Readonly<Record<string, boolean | number | string>>): string[] {
+  return Object.entries(plan).flatMap(([name, value]) => {
+    if (name === 'layout') return [String(value)]
+    if (value === false || value === 0 || value === '' || value === 'none') return []
+    const words = name.replaceAll('_', ' ')
+    return [value === true ? words : `${words} ${value}`]
+  })
+}
