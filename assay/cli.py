@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verify.set_defaults(act=_verify)
 
+    export = commands.add_parser("export-weights", help="write a saved state as a Hugging Face folder")
+    export.add_argument("run", help="the run's id or folder")
+    export.add_argument("--step", type=int, help="the state saved after this step (default: the newest)")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to write: new or empty")
+    export.set_defaults(act=_export_weights)
+
     demo = commands.add_parser("demo", help="the whole main job: launch, follow, seal, verify")
     _reach(demo)
     demo.set_defaults(act=_demo)
@@ -157,8 +163,7 @@ def _preflight(options: argparse.Namespace) -> int:
 def _seal(options: argparse.Namespace) -> int:
     from evidence.command import main as evidence
 
-    run = Path(options.run)
-    run = run if run.is_dir() else _home() / "runs" / options.run
+    run = _run(options.run)
     name = ["--name", options.name] if options.name else []
     return evidence(["seal", str(run), "--into", str(_submissions()), *name])
 
@@ -172,10 +177,34 @@ def _verify(options: argparse.Namespace) -> int:
     return evidence(["verify", str(bundle), *level, *(["--json"] if options.json else [])])
 
 
+def _export_weights(options: argparse.Namespace) -> int:
+    os.environ["JAX_PLATFORMS"] = "cpu"  # only files are read and written: leave the accelerator to who trains on it
+    from evidence.canonical import JsonError
+    from evidence.spec import SpecError
+    from training.errors import TrainingError
+    from training.export import export
+
+    run = _run(options.run)
+    try:
+        done = export(run, options.step, options.to)
+    except TrainingError as error:
+        return _fail(str(error))
+    except (OSError, JsonError, SpecError) as error:
+        return _fail(f"{run} cannot be exported: {error}")
+    print(f"Exported step {done.step} to {done.folder}: {done.files} weight file(s), {done.bytes / 1e6:,.1f} MB")
+    print(f"Parameters {done.parameters_digest}; {done.tokenizer}")
+    return 0
+
+
 def _demo(options: argparse.Namespace) -> int:
     from assay.demo import demo
 
     return demo(options.url, options.token)
+
+
+def _run(name: str) -> Path:
+    """The folder of a run that was named by its folder or by its id."""
+    return Path(name) if Path(name).is_dir() else _home() / "runs" / name
 
 
 def _config(path: Path) -> Path:

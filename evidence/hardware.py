@@ -78,6 +78,12 @@ CPU_CORE_CEILING_FLOPS = 4e12
 """No logical CPU does more (AMX at bf16, 1,024 multiply-adds a cycle, below 2 GHz sustained): a bound, not a peak."""
 
 
+def device_memory_bytes(device_kind: str, told_bytes: int) -> int:
+    """What one device holds: what its runtime told, else what its kind has; 0 where neither is known."""
+    tpu = TPUS.get(device_kind)
+    return told_bytes or (tpu.memory_bytes if tpu else 0)
+
+
 def tpu_peak_flops(device_kind: str) -> float | None:
     """Peak FLOP/s of one TPU device; None for anything else."""
     tpu = TPUS.get(device_kind)

@@ -203,7 +203,7 @@ class Report:
 def program_settings(spec: RunSpec) -> dict[str, Any]:
     """The settings of ``spec`` that decide its compiled step, by dotted key."""
     document = spec.as_dict()
-    sections: dict[str, Any] = {name: document[name] for name in PROGRAM_SETTINGS if name in document}
+    sections: dict[str, Any] = {name: document[name] for name in PROGRAM_SETTINGS}
     sections["training"] = {name: document["training"][name] for name in PROGRAM_TRAINING}
     if "packing" in document["data"]:
         sections["data"] = {"packing": document["data"]["packing"]}

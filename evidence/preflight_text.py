@@ -105,7 +105,8 @@ def _plans(report: Report) -> list[str]:
 
 def plan_words(plan: dict[str, bool | int | str]) -> str:
     """A plan's settings in a line."""
-    return ", ".join(f"{name} {str(value).lower()}" for name, value in plan.items())
+    plain = ("layout", "layers")
+    return ", ".join(str(value) if name in plain else f"{name} {value}" for name, value in plan.items())
 
 
 def batch_words(batch_size: int, gradient_accumulation: int) -> str:

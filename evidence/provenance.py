@@ -41,7 +41,9 @@ _PASSED_ON = (
     "PYTHONPATH",
     "HF_HOME",
     "HF_TOKEN",
+    "HF_ENDPOINT",
     "HF_HUB_OFFLINE",
+    "KAGGLE_INPUT",
     "ASSAY_STOP_GRACE",
 )
 _PASSED_PREFIXES = ("LC_", "JAX_", "XLA_", "TPU_", "LIBTPU_", "CUDA_", "NVIDIA_", "OMP_")

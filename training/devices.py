@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from evidence import events
+from evidence.hardware import device_memory_bytes
 from evidence.spec import GPU_PARAMETER_LIMIT, RunSpec, gpu_refusal, parameter_count
 from training.errors import DeviceError
 
@@ -46,6 +47,15 @@ def refuse(asked: str, platform: str, parameters: int) -> str:
     if platform == "gpu" and parameters >= GPU_PARAMETER_LIMIT:
         return gpu_refusal(parameters)
     return ""
+
+
+def memory_bytes(device: Any) -> int:
+    """What the runtime lets this device hold, or for one that is only described, its kind's memory; 0: unknown."""
+    try:
+        stats = device.memory_stats() or {}
+    except Exception:  # noqa: BLE001 - a described device has no runtime, and says so with an error of its own
+        stats = {}
+    return device_memory_bytes(device.device_kind, int(stats.get("bytes_limit", 0)))
 
 
 def describe(placement: Placement) -> events.Devices:

@@ -14,8 +14,8 @@ import numpy as np
 
 from evidence import canonical, events, provenance, rundir
 from evidence.schedule import learning_rate
-from evidence.spec import RunSpec, parameter_count
-from training import batches, checkpoints, devices, evaluate, mesh, rows, tokenizer, weights
+from evidence.spec import RunSpec, adapter_count, parameter_count
+from training import batches, checkpoints, devices, evaluate, rows, tokenizer, weight_sources, weights
 from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
@@ -29,13 +29,12 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
     """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError."""
     with _stop_signals() as stop:
         spec = ask.spec
-        placement = mesh.place(spec, devices.acquire(spec))
-        reporter.emit(devices.describe(placement))
-        encoded, held_out, ids, data = _load(run, spec, reporter)
+        trainer = prepare(spec, devices.acquire(spec))
+        reporter.emit(devices.describe(trainer.placement))
         folder = weights.find(spec)
+        encoded, held_out, ids, data = _load(run, spec, folder, reporter)
 
         reporter.phase("building")
-        trainer = prepare(spec, placement)
         params = weights.random(trainer) if folder is None else weights.load(folder, trainer)
         state = trainer.start(params)
         reporter.emit(_describe(spec, state))
@@ -119,7 +118,8 @@ class Loop:
     def _dispatch(self, state: State, batch: Batch, step: int) -> tuple[State, Metrics]:
         put = self._trainer.placement.put_batch
         rate = np.float32(learning_rate(self._spec.optimizer, self._spec.training.steps, step))
-        result: tuple[State, Metrics] = self._program(state, put(batch.tokens), put(batch.mask), rate)
+        arrays = {name: put(array) for name, array in batch.arrays.items()}
+        result: tuple[State, Metrics] = self._program(state, arrays, rate)
         return result
 
     def _report(self, step: int, batch: Batch, metrics: Metrics) -> None:
@@ -132,7 +132,7 @@ class Loop:
         self._reporter.report(
             StepFacts(
                 step=step,
-                epoch=step * training.batch_size / len(self._encoded.rows),
+                epoch=step * training.batch_size / len(self._encoded.tokens),
                 loss=loss,
                 grad_norm=grad_norm,
                 param_norm=param_norm,
@@ -156,11 +156,14 @@ class Loop:
         self._evaluator.run(self._run, state.params, step, digest, self._reporter)
 
 
-def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
-    """Rows, tokenizer and encoded data; writes the run's data files. Raises DataError, TokenizerError."""
+def _load(
+    run: Path, spec: RunSpec, folder: Path | None, reporter: Reporter
+) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
+    """Rows, tokenizer (beside the weights in ``folder`` when it has no path of its own) and encoded data; writes the
+    run's data files. Raises DataError, TokenizerError."""
     found = rows.read(spec.data)
     texts = (batches.prompt_text(row.prompt, spec.data.template) + row.answer for row in found.train)
-    ids = tokenizer.load(spec, texts, Path(spec.weights.path) if spec.weights.path else None)
+    ids = tokenizer.load(spec, texts, folder)
     tokenizer.save(ids, run / rundir.TOKENIZER)
     length = spec.training.sequence_length
     encoded = batches.encode(found.train, spec.data, ids, length)
@@ -168,6 +171,8 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
         raise DataError(
             f"no row of {spec.data.train_path} has an answer within training.sequence_length {length}; raise it"
         )
+    if spec.data.packing:
+        encoded = batches.pack(encoded, ids.pad)
     held_out = evaluate.prepare(spec, found.held_out, ids)
     if encoded.truncated:
         reporter.warn(
@@ -188,6 +193,7 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
         train=rows.write(run, "data/train.jsonl", encoded.rows),
         eval=rows.write(run, f"{rundir.EVAL}/eval_set.jsonl", found.held_out),
         train_rows=len(encoded.rows),
+        train_sequences=len(encoded.tokens),
         eval_rows=len(found.held_out),
         eval_overlap_rows=overlap,
         truncated_rows=encoded.truncated,
@@ -197,24 +203,21 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
         first_batch=rows.write_text(run, rundir.FIRST_BATCH, batches.first_batch_lines(encoded, first, ids)),
     )
     reporter.emit(data)
-    reporter.say(f"{data.train_rows:,} training rows, {data.eval_rows:,} held out")
+    packed = f" in {data.train_sequences:,} sequences" if encoded.packed else ""
+    reporter.say(f"{data.train_rows:,} training rows{packed}, {data.eval_rows:,} held out")
     return encoded, held_out, ids, data
 
 
 def _describe(spec: RunSpec, state: State) -> events.Model:
-    parameters = parameter_count(spec.model)
-    sources = {
-        "random": "random",
-        "folder": f"folder {Path(spec.weights.path).name}",
-        "hub": f"{spec.weights.repository}@{spec.weights.revision}",
-    }
+    adapters = adapter_count(spec.model, spec.lora)
+    parameters = parameter_count(spec.model) + adapters
     return events.Model(
         time=events.now(),
         parameters=parameters,
-        trainable_parameters=parameters,
+        trainable_parameters=adapters or parameters,
         parameter_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)),
         optimizer_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.moments)),
-        weights=sources[spec.weights.source],
+        weights=weight_sources.name_of(spec.weights),
         parameters_digest=checkpoints.parameters_digest(state.params),
     )
 

@@ -130,6 +130,10 @@ RESEALED: list[tuple[str, Change, str]] = [
     ("a log without one of the rows", edit_text(LOG, '"step":7,', '"step":70,'), "MET-04"),
     ("a nicer loss for people", edit_text(LOG, "step 1/40 loss 4", "step 1/40 loss 3"), "MET-05"),
     ("a constant learning rate", row(0, learning_rate=0.001), "MET-06"),
+    ("fewer sequences than the log has", set_value(MANIFEST, "data.train_sequences", 20), "PRV-07"),
+    ("fewer sequences than rows, without packing",
+     both(event("data", train_sequences=20), set_value(MANIFEST, "data.train_sequences", 20)), "PRV-07"),
+    ("packing that was not asked for", set_value(MANIFEST, "data.packing", True), "PRV-05"),
     ("more examples than there were", row(10, examples=10_000), "MET-07"),
     ("a log with a traceback", edit_text(LOG, "step 3/40", "Traceback (most recent call last)\nstep 3/40"), "MET-09"),
     ("a stopped run called completed", event("finished", outcome="stopped"), "MET-09"),
@@ -244,7 +248,7 @@ def nodes(value: Any, where: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_no_node_of_a_document_can_be_emptied_removed_or_joined_by_another(sealed: Path, name: str, cls: type) -> None:
     whole = json.loads((sealed / name).read_text())
     typed.read(cls, whole)
-    free_text = {"command", "changed_files", "answer_delimiter", "overrides"}
+    free_text = {"command", "changed_files", "answer_delimiter", "overrides", "plan"}  # PRV-16 and SCH-03 read the plan
     for where in nodes(whole):
         if free_text & set(where):
             continue
@@ -259,7 +263,7 @@ def test_no_node_of_a_document_can_be_emptied_removed_or_joined_by_another(seale
             del _at(document, where[:-1])[where[-1]]
             with pytest.raises(typed.WrongDocument):
                 typed.read(cls, document)
-        if isinstance(_at(whole, where), dict) and where[-1] not in ("versions", "axes"):
+        if isinstance(_at(whole, where), dict) and where[-1] not in ("versions", "axes", "plan"):
             document = json.loads(json.dumps(whole))
             _at(document, where)["another"] = 1
             with pytest.raises(typed.WrongDocument):

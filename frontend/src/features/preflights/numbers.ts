@@ -15,10 +15,10 @@ export function seconds(value: number): string {
   return `${Number((value * 1e6).toPrecision(3))} µs`
 }
 
-/** A plan's settings, each in a word or two: "fsdp", "remat layer", "scanned". Zeros and switched-off ones are left out. */
+/** A plan's settings, each in a word or two: "fsdp", "remat layer", "scanned". What is switched off is left out. */
 export function planWords(plan: Readonly<Record<string, boolean | number | string>>): string[] {
   return Object.entries(plan).flatMap(([name, value]) => {
-    if (name === 'layout') return [String(value)]
+    if (name === 'layout' || name === 'layers') return [String(value)]
     if (value === false || value === 0 || value === '' || value === 'none') return []
     const words = name.replaceAll('_', ' ')
     return [value === true ? words : `${words} ${value}`]
