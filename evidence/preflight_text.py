@@ -105,8 +105,9 @@ def _plans(report: Report) -> list[str]:
 
 def plan_words(plan: dict[str, bool | int | str]) -> str:
     """A plan's settings in a line."""
-    plain = ("layout", "layers")
-    return ", ".join(str(value) if name in plain else f"{name} {value}" for name, value in plan.items())
+    first = ("layout", "layers")
+    named = [str(plan[name]) for name in first if name in plan]
+    return ", ".join([*named, *(f"{name} {value}" for name, value in plan.items() if name not in first)])
 
 
 def batch_words(batch_size: int, gradient_accumulation: int) -> str:

@@ -17,10 +17,12 @@ export function seconds(value: number): string {
 
 /** A plan's settings, each in a word or two: "fsdp", "remat layer", "scanned". What is switched off is left out. */
 export function planWords(plan: Readonly<Record<string, boolean | number | string>>): string[] {
-  return Object.entries(plan).flatMap(([name, value]) => {
-    if (name === 'layout' || name === 'layers') return [String(value)]
+  const { layout, layers, ...others } = plan
+  const named = [layout, layers].filter((value) => value !== undefined).map(String)
+  const switched = Object.entries(others).flatMap(([name, value]) => {
     if (value === false || value === 0 || value === '' || value === 'none') return []
     const words = name.replaceAll('_', ' ')
     return [value === true ? words : `${words} ${value}`]
   })
+  return [...named, ...switched]
 }

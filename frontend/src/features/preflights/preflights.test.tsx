@@ -154,7 +154,7 @@ describe('a preflight', () => {
     visit(PAGE)
     const rows = within(await screen.findByRole('region', { name: 'Plans tried: 4' })).getAllByRole('row')
     expect(rows[1]).toHaveTextContent('the compiler did not say how much')
-    expect(rows[2]).toHaveTextContent('fsdp, remat layer, scanned')
+    expect(rows[2]).toHaveTextContent('fsdp, scanned, remat layer')
     expect(rows[2]).toHaveAttribute('aria-current', 'true')
     expect(rows[2]).toHaveTextContent('chosen')
     expect(rows[2]).toHaveTextContent('in 2 parts')
