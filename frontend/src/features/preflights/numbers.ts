@@ -15,6 +15,18 @@ export function seconds(value: number): string {
   return `${Number((value * 1e6).toPrecision(3))} µs`
 }
 
+/** 61.6 TFLOP, 454 MFLOP: arithmetic of one step. */
+export function flops(value: number): string {
+  const [unit, size] = (
+    [
+      ['T', 1e12],
+      ['G', 1e9],
+      ['M', 1e6],
+    ] as const
+  ).find(([, size]) => value >= size) ?? ['', 1]
+  return `${Number((value / size).toPrecision(3))} ${unit}FLOP`
+}
+
 /** A plan's settings, each in a word or two: "fsdp", "remat layer", "scanned". What is switched off is left out. */
 export function planWords(plan: Readonly<Record<string, boolean | number | string>>): string[] {
   const { layout, layers, ...others } = plan

@@ -14,7 +14,7 @@ import {
 } from '../../test/fixtures.ts'
 import { visit } from '../../test/render.tsx'
 import { answer, ORIGIN, refuse, server } from '../../test/server.ts'
-import { planWords, seconds } from './numbers.ts'
+import { flops, planWords, seconds } from './numbers.ts'
 
 const PAGE = `/preflights/${PREFLIGHT_ID}`
 
@@ -229,6 +229,12 @@ describe('how its numbers read', () => {
     [0.0000123, '12.3 µs'],
     [0, '0 µs'],
   ])('%d seconds are %s', (value, said) => expect(seconds(value)).toBe(said))
+
+  test.each([
+    [6.16e13, '61.6 TFLOP'],
+    [4.54e8, '454 MFLOP'],
+    [12, '12 FLOP'],
+  ])('%d operations are %s', (value, said) => expect(flops(value)).toBe(said))
 
   test('a plan is told by what is switched on', () => {
     expect(
