@@ -80,7 +80,8 @@ def _compile(folder: Path, command: tuple[str, ...]) -> None:
             last = ended.wait(LOOK_SECONDS)
             said, offset = preflight_folder.said_since(folder, offset)
             for item in said:
-                errors.print(f"  {item.done} of {item.total}: {item.doing}", markup=False)
+                far = f"{item.done} of {item.total}: " if item.total else ""
+                errors.print(f"  {far}{item.doing}", markup=False)
             if last:
                 return
     except KeyboardInterrupt:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from evidence.events import Program
-from evidence.hardware import GIB
+from evidence.hardware import GIB, TPUS
+from evidence.plan import choose
 from evidence.preflight import DoesNotFit, Fits, Refused, Report, program_settings
 from evidence.spec import RunSpec
 from evidence.typed import Text
@@ -43,17 +44,14 @@ def attempt_of(report: Report, spec: RunSpec) -> Fits | DoesNotFit | None:
     wanted = program_settings(spec)
     if _fixed(wanted) != _fixed(report.program):
         return None
-    batch, accumulation = (wanted[name] for name in _VARIED)
-    attempts = [
-        item
-        for item in report.plans
-        if not isinstance(item, Refused) and (item.batch_size, item.gradient_accumulation) == (batch, accumulation)
-    ]
-    for item in attempts:
-        if _plan(item.plan) == _plan(wanted):
+    tpu = TPUS.get(report.target.device_kind)
+    # What the spec leaves open is chosen by the rule that the trainer follows on that device.
+    plan = asdict(choose(spec, report.target.devices, tpu.memory_bytes if tpu else 0))
+    step = (plan, *(wanted[name] for name in _VARIED))
+    for item in report.plans:
+        if not isinstance(item, Refused) and (item.plan, item.batch_size, item.gradient_accumulation) == step:
             return item
-    # A plan that leaves a choice open is told with the choice made: it is the run's only where nothing else was tried.
-    return attempts[0] if len(report.plans) == len(attempts) == 1 and wanted == report.program else None
+    return None
 
 
 def peak_bytes(attempt: Fits | DoesNotFit) -> int:
@@ -112,9 +110,3 @@ def size(count: int) -> str:
 
 def _fixed(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if not name.startswith("plan.") and name not in _VARIED}
-
-
-def _plan(settings: dict[str, Any]) -> dict[str, Any]:
-    """The plan's settings by their own names."""
-    own = {name.removeprefix("plan."): value for name, value in settings.items() if name.startswith("plan.")}
-    return own or settings

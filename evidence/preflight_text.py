@@ -105,7 +105,9 @@ def _plans(report: Report) -> list[str]:
 
 def plan_words(plan: dict[str, bool | int | str]) -> str:
     """A plan's settings in a line."""
-    return ", ".join(f"{name} {str(value).lower()}" for name, value in plan.items())
+    first = ("layout", "layers")
+    named = [str(plan[name]) for name in first if name in plan]
+    return ", ".join([*named, *(f"{name} {value}" for name, value in plan.items() if name not in first)])
 
 
 def batch_words(batch_size: int, gradient_accumulation: int) -> str:

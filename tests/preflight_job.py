@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from evidence import canonical, events, preflight, preflight_folder, rundir, typed
 from evidence.hardware import GIB, Topology
+from evidence.plan import choose
 from evidence.preflight import DoesNotFit, Estimate, Fits, Memory, Progress, Received, Refused, Report
 from evidence.spec import PlanSpec, RunSpec, parameter_count, parse
 
@@ -57,10 +58,11 @@ class Job:
         return 0
 
     def plans(self) -> list[PlanSpec]:
-        own = self.spec.plan
+        own = choose(self.spec, self.topology.devices, self.topology.tpu.memory_bytes)
         if not self.request.search:
             return [own]
-        others = (PlanSpec(layout="replicated"), PlanSpec(), PlanSpec(scan_layers=True), PlanSpec(remat="layer"))
+        others = [replace(own, layout="replicated"), replace(own, layout="fsdp"),
+                  replace(own, layout="fsdp", layers="scanned"), replace(own, remat="layer")]  # fmt: skip
         return [own, *(item for item in others if item != own)]
 
     def report(self) -> Report:
@@ -68,7 +70,7 @@ class Job:
         attempts = []
         plans = self.plans()
         for plan in plans:
-            self.say(f"compiling {plan.layout}, {'scanned' if plan.scan_layers else 'unrolled'}", len(plans))
+            self.say(f"compiling {plan.layout}, remat {plan.remat}, {plan.layers}", len(plans))
             time.sleep(self.seconds)
             attempts.append(attempt(replace(self.spec, plan=plan), self.topology))
             self.done += 1
@@ -121,7 +123,7 @@ class Job:
 def attempt(spec: RunSpec, topology: Topology) -> Fits | DoesNotFit:
     """What a compiler could say of the step of ``spec``: memory and time grow with the model and its tokens."""
     parameters, plan, training = parameter_count(spec.model), spec.plan, spec.training
-    shards = topology.devices if plan.layout == "fsdp" else 1
+    shards = 1 if plan.layout == "replicated" else topology.devices
     micro = training.batch_size // training.gradient_accumulation
     tokens = micro * training.sequence_length / topology.devices
     saved = 2 if plan.remat == "layer" else 18
@@ -132,8 +134,7 @@ def attempt(spec: RunSpec, topology: Topology) -> Fits | DoesNotFit:
         + 2 * parameters / spec.model.num_hidden_layers
     )
     limit = int(topology.tpu.memory_bytes * USABLE)
-    facts = {"layout": plan.layout, "remat": plan.remat, "scan_layers": plan.scan_layers,
-             "loss_chunk_tokens": plan.loss_chunk_tokens}  # fmt: skip
+    facts = asdict(plan)
     peak = 3 * weights + 4096 + temporaries
     if peak > limit:
         return DoesNotFit(
@@ -147,7 +148,7 @@ def attempt(spec: RunSpec, topology: Topology) -> Fits | DoesNotFit:
             compile_seconds=9.1,
         )
     flops = 6.0 * parameters * training.batch_size * training.sequence_length
-    compute = flops / topology.devices / topology.tpu.peak_flops * (1.9 if plan.scan_layers else 1.25)
+    compute = flops / topology.devices / topology.tpu.peak_flops * (1.9 if plan.layers == "scanned" else 1.25)
     received = [
         Received("all-gather", int(4 * parameters * (shards - 1) / shards), 2 * spec.model.num_hidden_layers),
         Received("reduce-scatter", int(2 * parameters * (shards - 1) / shards), spec.model.num_hidden_layers),
@@ -178,7 +179,7 @@ def attempt(spec: RunSpec, topology: Topology) -> Fits | DoesNotFit:
 
 
 def refused(spec: RunSpec) -> Refused:
-    plan = {"layout": "tensor", "remat": "none", "scan_layers": False, "loss_chunk_tokens": 0}
+    plan = asdict(PlanSpec(layout="tensor", remat="none", layers="unrolled"))
     heads = spec.model.num_key_value_heads
     message = f"plan.layout tensor splits model.num_key_value_heads {heads} over 8 devices, which do not divide it"
     return Refused("refused", plan, spec.training.batch_size, spec.training.gradient_accumulation, message)

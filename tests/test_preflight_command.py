@@ -43,7 +43,7 @@ def test_a_run_that_fits_exits_with_0_and_is_told_in_text(config: Path, capsys: 
     for part in ("limit 15.75 GiB", "an estimate and not a speed", "Plans tried", "→", "refused: ", "Largest batch",
                  "all-reduce", "numpy"):  # fmt: skip
         assert part in said.out
-    assert "compiling fsdp, unrolled" in said.err
+    assert "compiling fsdp, remat none, unrolled" in said.err
     assert max(map(len, said.out.splitlines())) < 320
 
 
@@ -144,5 +144,5 @@ def test_a_run_of_the_same_step_finds_the_newest_report(config: Path) -> None:
 
 def test_a_run_with_a_plan_that_the_search_tried_finds_it_too(config: Path) -> None:
     assert run(config, search=True) == 0
-    spec, _ = resolve(CONFIG, {"plan.scan_layers": True})
+    spec, _ = resolve(CONFIG, {"plan.layout": "fsdp", "plan.layers": "scanned"})
     assert preflight_folder.newest_for(config.parent / "preflights", spec)

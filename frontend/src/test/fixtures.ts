@@ -132,7 +132,12 @@ const schema = {
         answer_field: { type: 'string', title: 'Answer field' },
       },
     },
-    plan: { type: 'object', properties: { layers: { type: 'string', title: 'Layers', enum: ['auto', 'unrolled', 'scanned'], default: 'auto' } } },
+    plan: {
+      type: 'object',
+      properties: {
+        layers: { type: 'string', title: 'Layers', enum: ['auto', 'unrolled', 'scanned'], default: 'auto' },
+      },
+    },
   },
 }
 
@@ -261,7 +266,7 @@ export const topologies = [
 export function aFit(change: Partial<Fits> = {}): Fits {
   return {
     kind: 'fits',
-    plan: { layout: 'fsdp', remat: 'none', scan_layers: false, loss_chunk_tokens: 512 },
+    plan: { layout: 'fsdp', remat: 'none', layers: 'unrolled', loss_chunk_tokens: 512 },
     batch_size: 8,
     gradient_accumulation: 1,
     memory: {
@@ -293,7 +298,7 @@ export function aFit(change: Partial<Fits> = {}): Fits {
 export function aMisfit(change: Partial<DoesNotFit> = {}): DoesNotFit {
   return {
     kind: 'does_not_fit',
-    plan: { layout: 'replicated', remat: 'none', scan_layers: false, loss_chunk_tokens: 0 },
+    plan: { layout: 'replicated', remat: 'none', layers: 'unrolled', loss_chunk_tokens: 0 },
     batch_size: 8,
     gradient_accumulation: 1,
     needed_bytes: 31.8 * GIB,
@@ -370,7 +375,7 @@ export function aPreflight(change: Partial<Preflight> = {}): Preflight {
       training: { steps: 50 },
       optimizer: { learning_rate: 0.001, schedule: 'a' },
       data: { train_path: 'training/data/x.jsonl', template: '{prompt}\n{answer}', answer_field: 'answer' },
-      plan: { scan_layers: false },
+      plan: { layers: 'auto' },
     },
     report: aReport(),
     cached: false,

@@ -34,9 +34,7 @@ export function GoingOn({ preflight, now }: GoingOnProps) {
         <div className="grid gap-2">
           <Progress label="Compilations" done={progress?.done ?? 0} total={progress?.total ?? 1} />
           <p className="flex justify-between gap-4 text-sm text-ink-2">
-            <span>
-              {progress?.done ?? 0} of {progress?.total ?? 1} compiled
-            </span>
+            <span>{progress && progress.total > 0 && `${progress.done} of ${progress.total} compiled`}</span>
             <span>{duration(Math.floor(elapsed))}</span>
           </p>
         </div>

@@ -15,12 +15,26 @@ export function seconds(value: number): string {
   return `${Number((value * 1e6).toPrecision(3))} µs`
 }
 
-/** A plan's settings, each in a word or two: "fsdp", "remat layer", "scanned". Zeros and switched-off ones are left out. */
+/** 61.6 TFLOP, 454 MFLOP: arithmetic of one step. */
+export function flops(value: number): string {
+  const [unit, size] = (
+    [
+      ['T', 1e12],
+      ['G', 1e9],
+      ['M', 1e6],
+    ] as const
+  ).find(([, size]) => value >= size) ?? ['', 1]
+  return `${Number((value / size).toPrecision(3))} ${unit}FLOP`
+}
+
+/** A plan's settings, each in a word or two: "fsdp", "remat layer", "scanned". What is switched off is left out. */
 export function planWords(plan: Readonly<Record<string, boolean | number | string>>): string[] {
-  return Object.entries(plan).flatMap(([name, value]) => {
-    if (name === 'layout') return [String(value)]
+  const { layout, layers, ...others } = plan
+  const named = [layout, layers].filter((value) => value !== undefined).map(String)
+  const switched = Object.entries(others).flatMap(([name, value]) => {
     if (value === false || value === 0 || value === '' || value === 'none') return []
     const words = name.replaceAll('_', ' ')
     return [value === true ? words : `${words} ${value}`]
   })
+  return [...named, ...switched]
 }

@@ -107,10 +107,14 @@ function List({ preflights }: { readonly preflights: readonly PreflightSummary[]
   )
 }
 
+/** "1 of 4: compiling …"; before the job knows how many there are, only what it does. */
+function far({ done, total, doing }: NonNullable<PreflightSummary['progress']>): string {
+  return total > 0 ? `${done} of ${total}: ${doing}` : doing
+}
+
 /** The one thing worth a line: what goes on, or why it failed, or what was asked. */
 function line(preflight: PreflightSummary): string {
-  if (preflight.state === 'running' && preflight.progress)
-    return `${preflight.progress.done} of ${preflight.progress.total}: ${preflight.progress.doing}`
+  if (preflight.state === 'running' && preflight.progress) return far(preflight.progress)
   return preflight.reason || asked(preflight)
 }
 

@@ -14,7 +14,7 @@ import {
 } from '../../test/fixtures.ts'
 import { visit } from '../../test/render.tsx'
 import { answer, ORIGIN, refuse, server } from '../../test/server.ts'
-import { planWords, seconds } from './numbers.ts'
+import { flops, planWords, seconds } from './numbers.ts'
 
 const PAGE = `/preflights/${PREFLIGHT_ID}`
 
@@ -143,7 +143,7 @@ describe('a preflight', () => {
     const report = aReport({
       plans: [
         aMisfit({ needed_bytes: 0 }),
-        aFit({ plan: { layout: 'fsdp', remat: 'layer', scan_layers: true }, gradient_accumulation: 2 }),
+        aFit({ plan: { layout: 'fsdp', remat: 'layer', layers: 'scanned' }, gradient_accumulation: 2 }),
         aFit({ estimate: { kind: 'not_estimated', because: 'the clock is not known' } }),
         { kind: 'refused', plan: { layout: 'tensor' }, batch_size: 8, gradient_accumulation: 1, message: '1 head' },
       ],
@@ -154,7 +154,7 @@ describe('a preflight', () => {
     visit(PAGE)
     const rows = within(await screen.findByRole('region', { name: 'Plans tried: 4' })).getAllByRole('row')
     expect(rows[1]).toHaveTextContent('the compiler did not say how much')
-    expect(rows[2]).toHaveTextContent('fsdp, remat layer, scan layers')
+    expect(rows[2]).toHaveTextContent('fsdp, scanned, remat layer')
     expect(rows[2]).toHaveAttribute('aria-current', 'true')
     expect(rows[2]).toHaveTextContent('chosen')
     expect(rows[2]).toHaveTextContent('in 2 parts')
@@ -230,11 +230,15 @@ describe('how its numbers read', () => {
     [0, '0 µs'],
   ])('%d seconds are %s', (value, said) => expect(seconds(value)).toBe(said))
 
+  test.each([
+    [6.16e13, '61.6 TFLOP'],
+    [4.54e8, '454 MFLOP'],
+    [12, '12 FLOP'],
+  ])('%d operations are %s', (value, said) => expect(flops(value)).toBe(said))
+
   test('a plan is told by what is switched on', () => {
-    expect(planWords({ layout: 'fsdp', remat: 'none', scan_layers: true, loss_chunk_tokens: 512 })).toEqual([
-      'fsdp',
-      'scan layers',
-      'loss chunk tokens 512',
-    ])
+    expect(
+      planWords({ layout: 'fsdp', remat: 'none', layers: 'scanned', fused: true, loss_chunk_tokens: 512 }),
+    ).toEqual(['fsdp', 'scanned', 'fused', 'loss chunk tokens 512'])
   })
 })

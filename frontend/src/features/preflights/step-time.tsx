@@ -2,7 +2,7 @@ import type { Estimate, Fits, PreflightReport } from '../../api/types.ts'
 import { Badge } from '../../ui/badge.tsx'
 import { percent } from '../../ui/format.ts'
 import { Panel } from '../../ui/panel.tsx'
-import { seconds } from './numbers.ts'
+import { flops, seconds } from './numbers.ts'
 
 interface StepTimeProps {
   readonly report: PreflightReport
@@ -37,8 +37,8 @@ function Interval({ report, attempt, estimate }: StepTimeProps & { readonly esti
         {low === high ? seconds(low) : `${seconds(low)} to ${seconds(high)}`}
       </p>
       <p className="mt-1 text-sm text-ink-2">
-        {Number((attempt.model_flops_per_step / 1e12).toPrecision(3))} TFLOP a step by the model's formula; model FLOPs
-        utilization at most {percent(estimate.model_flops_utilization_at_most)}.
+        {flops(attempt.model_flops_per_step)} a step by the model's formula; model FLOPs utilization at most{' '}
+        {percent(estimate.model_flops_utilization_at_most)}.
       </p>
       <dl className="mt-5 grid gap-4">
         {rows.map(({ name, from, to, fill, method }) => (

@@ -180,14 +180,14 @@ describe('new run', () => {
 
   test('a preflight fills the form with what it was asked for and the plan it chose', async () => {
     const asked = listen()
-    const chosen = aFit({ plan: { layout: 'fsdp', scan_layers: true } })
+    const chosen = aFit({ plan: { layout: 'fsdp', layers: 'scanned' } })
     server.use(answer('/preflights/:id', aPreflight({ report: aReport({ plans: [chosen] }) })))
     const { user, address } = visit(`/runs/new?preflight=${PREFLIGHT_ID}`)
     expect(await screen.findByRole('textbox', { name: 'Steps' })).toHaveValue('50')
     expect(screen.getByText('2 changed from smoke_tiny')).toBeVisible()
     await user.click(screen.getByRole('button', { name: 'Start run' }))
     await waitFor(() => expect(address()).toContain('/runs/2026'))
-    expect(asked).toEqual([{ config: 'smoke_tiny', overrides: { 'training.steps': 50, 'plan.scan_layers': true } }])
+    expect(asked).toEqual([{ config: 'smoke_tiny', overrides: { 'training.steps': 50, 'plan.layers': 'scanned' } }])
   })
 
   test('a preflight of no shipped config fills the form with its own spec', async () => {

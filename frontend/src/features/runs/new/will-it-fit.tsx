@@ -89,6 +89,6 @@ function said(preflight: Preflight): { icon: typeof Gauge; ink: string; words: s
   if (state === 'done') return { icon: CircleX, ink: 'text-bad', words: preflight.verdict ?? '' }
   if (!isGoingOn(preflight)) return { icon: TriangleAlert, ink: 'text-warn', words: preflight.reason }
   const how = state === 'queued' ? 'waiting its turn' : (progress?.doing ?? 'starting')
-  const far = progress ? ` (${progress.done} of ${progress.total})` : ''
+  const far = progress && progress.total > 0 ? ` (${progress.done} of ${progress.total})` : ''
   return { icon: CircleDashed, ink: 'text-accent', words: `For ${topology}: ${how}${far}…` }
 }
