@@ -35,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     launch.set_defaults(act=_launch)
 
     train = commands.add_parser("train", help="train here, recorded, without a server")
-    train.add_argument("config", type=Path, help="a config file, or the name of a shipped one")
+    train.add_argument("config", type=Path, nargs="?", help="a config file, or the name of a shipped one")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run that ended early: its id or folder")
     _ask(train)
     train.set_defaults(act=_train)
 
@@ -115,10 +116,16 @@ def _launch(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from assay.local import train
+    from assay.local import resume, train
     from evidence.provenance import REPOSITORY
     from evidence.spec import SpecError
 
+    if (options.config is None) == (options.resume is None):
+        return _fail("assay train takes a config to begin a run, or --resume RUN to go on with one; give one of them")
+    if options.resume is not None:
+        if asked := _asked(options):
+            return _fail(f"a run goes on with the spec it began with, so {asked} cannot be given with --resume")
+        return resume(_run_folder(options.resume))
     shipped = REPOSITORY / "training" / "configs" / f"{options.config}.yaml"
     config = shipped if not options.config.exists() and shipped.is_file() else options.config
     try:
@@ -131,8 +138,7 @@ def _train(options: argparse.Namespace) -> int:
 def _seal(options: argparse.Namespace) -> int:
     from evidence.command import main as evidence
 
-    run = Path(options.run)
-    run = run if run.is_dir() else _runs() / options.run
+    run = _run_folder(options.run)
     name = ["--name", options.name] if options.name else []
     return evidence(["seal", str(run), "--into", str(_submissions()), *name])
 
@@ -150,6 +156,20 @@ def _demo(options: argparse.Namespace) -> int:
     from assay.demo import demo
 
     return demo(options.url, options.token)
+
+
+def _asked(options: argparse.Namespace) -> str:
+    """The first option that asks for another spec; empty for none."""
+    given = {
+        "--set": options.settings, "--steps": options.steps, "--data": options.data, "--device": options.device,
+        "--name": options.name,
+    }  # fmt: skip
+    return next((name for name, value in given.items() if value), "")
+
+
+def _run_folder(name: str) -> Path:
+    """A run by its folder or its id."""
+    return Path(name) if Path(name).is_dir() else _runs() / name
 
 
 def _runs() -> Path:

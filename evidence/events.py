@@ -53,6 +53,18 @@ class RunStart(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumed(Event):
+    """This attempt (from 2) goes on from the state saved after ``step``. What was said of later steps is taken back:
+    they are done again. ``chain_at_step`` is the hash of that step's row, to which the next row is chained."""
+
+    kind: ClassVar[str] = "resumed"
+    attempt: int
+    step: int
+    checkpoint: str
+    chain_at_step: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Phase(Event):
     """``name``: loading, building, compiling, training, evaluating, saving."""
 
@@ -94,7 +106,8 @@ class Data(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Event):
-    """``weights``: random, or where they came from. ``parameters_digest``: of the weights before step 1."""
+    """``weights``: random, or where they came from. ``parameters_digest``: of the weights before step 1. Said once: an
+    attempt that goes on from a saved state has no weights of its own to tell of."""
 
     kind: ClassVar[str] = "model"
     parameters: int
@@ -222,6 +235,7 @@ KINDS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (
         RunStart,
+        Resumed,
         Phase,
         Devices,
         Data,

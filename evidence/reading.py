@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evidence import canonical, events, typed
+from evidence import attempts, canonical, events, typed
 from evidence.manifest import EvalSummary, File, RunManifest
 
 MANIFEST, SUMMARY, LOG = "run_manifest.json", "eval_summary.json", "kaggle_output_log.txt"
@@ -107,6 +107,24 @@ class Bundle:
     @cached_property
     def log_lines(self) -> list[str]:
         return self.text(LOG).split("\n")[:-1]
+
+    @cached_property
+    def attempts(self) -> list[list[events.Event]]:
+        """``all_events``, an attempt each."""
+        return attempts.split(self.all_events, (isinstance(event, events.RunStart) for event in self.all_events))
+
+    @cached_property
+    def spoken(self) -> list[tuple[int, str, events.Event]]:
+        """The events that the log repeats: the number of each line, its text behind the mark, and the event."""
+        marked = [
+            (number, line.removeprefix(events.LOG_MARK))
+            for number, line in enumerate(self.log_lines, 1)
+            if line.startswith(events.LOG_MARK)
+        ]
+        try:
+            return [(number, line, events.decode(line)) for number, line in marked]
+        except events.EventError as error:
+            raise Unreadable(f"{LOG} repeats a line that is no event: {error}") from None
 
     def event(self, cls: type[events.Event]) -> Any:
         """The one event of this kind (the last, where a run may have several)."""

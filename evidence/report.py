@@ -75,7 +75,13 @@ _CLAIMS = (
         "config/effective.json",
         ("PRV-04", "PRV-05"),
     ),
-    ("outcome", "Outcome", "the log read from run_start to finished", reading.LOG, ("MET-09", "MET-11", "SCH-06")),
+    (
+        "outcome",
+        "Outcome",
+        "the log read from run_start to finished, over all attempts",
+        reading.LOG,
+        ("MET-09", "MET-11", "SCH-06", "RES-01", "RES-02", "RES-03", "RES-04"),
+    ),
 )
 
 
@@ -125,6 +131,7 @@ def readme(bundle: Bundle) -> str:
         ("Run", f"{run.name} (`{run.run_id}`)"),
         ("Outcome", ended),
         ("Time", f"{run.started_at} to {run.finished_at}"),
+        *_attempts(manifest),
         ("Hardware", hardware(manifest)),
         (
             "Model",
@@ -251,6 +258,15 @@ def _score(bundle: Bundle) -> str:
         return ""
     share = 100 * evaluation.correct / evaluation.items
     return f", {share:.1f} % exact match on {evaluation.items:,} held-out items ({evaluation.correct:,} correct)"
+
+
+def _attempts(manifest: RunManifest) -> list[tuple[str, str]]:
+    """Of a run that was resumed."""
+    told = [
+        f"from step {item.from_step:,} to {item.last_step:,}, {item.ended.replace('_', ' ')}"
+        for item in manifest.attempts
+    ]
+    return [("Attempts", f"{len(told)}: {'; '.join(told)}")] if len(told) > 1 else []
 
 
 def _evaluation_rows(bundle: Bundle) -> list[tuple[str, str]]:

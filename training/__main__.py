@@ -12,6 +12,7 @@ from evidence.spec import SpecError
 from training import devices
 from training.errors import Refusal
 from training.reporter import Reporter
+from training.stop import Stop
 
 COMPLETED, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
 
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> int:
     except (OSError, canonical.JsonError, SpecError) as error:
         print(f"error: {run / rundir.SPEC} cannot be read: {error}", file=sys.stderr)
         return REFUSED
+    stop = Stop()
     with Reporter(run, ask.spec.training) as reporter:
         reporter.emit(
             events.RunStart(
@@ -38,17 +40,17 @@ def main(arguments: list[str]) -> int:
                 versions=_versions(),
             )
         )
-        return _guarded(run, ask, reporter)
+        return _guarded(run, ask, reporter, stop)
 
 
-def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter) -> int:
+def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop) -> int:
     """The process's outermost edge: whatever ends the run is told in the event log before it is raised further."""
     try:
         reporter.phase("loading")
         devices.choose_platform(ask.spec)
         from training.train import train
 
-        return COMPLETED if train(run, ask, reporter) else STOPPED
+        return COMPLETED if train(run, ask, reporter, stop) else STOPPED
     except Refusal as refusal:
         reporter.failed(refusal)
         print(f"error: {refusal}", file=sys.stderr)

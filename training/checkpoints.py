@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import time
 from pathlib import Path
@@ -29,6 +30,12 @@ def name_of(step: int) -> str:
     return f"step_{step:06d}"
 
 
+def step_of(name: str) -> int | None:
+    """The step of a folder or file in ``checkpoints/``; None for what is none of ours (half of one, say)."""
+    found = re.fullmatch(r"step_(\d{6,})(\.leaves\.json)?", name)
+    return int(found[1]) if found else None
+
+
 def leaves(state: State) -> list[Leaf]:
     """Digest of every array of ``state``, over its bytes in C order, sorted by path."""
     return sorted((_leaf(path, array) for path, array in _flat(state).items()), key=lambda leaf: str(leaf["path"]))
@@ -49,6 +56,8 @@ def save(run: Path, state: State, step: int, chain: str) -> events.Checkpoint:
     started = time.monotonic()
     folder = (run / rundir.CHECKPOINTS / name_of(step)).resolve()
     folder.parent.mkdir(exist_ok=True)
+    if folder.exists():  # half of one, left by an attempt that was killed while it saved
+        shutil.rmtree(folder)
     found = leaves(state)
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         checkpointer.save(folder, args=ocp.args.PyTreeSave({**_nested(state), "step": np.int32(step)}))

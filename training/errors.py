@@ -4,6 +4,7 @@ TrainingError            exit 1
 ├── NonFiniteLoss        loss or gradient became NaN or infinite; names the step
 ├── CheckpointError      a saved state is not what its digests say
 └── Refusal              exit 2: the ask cannot be met; found before anything was allocated
+    ├── CannotResume     what the attempts before left is not of this ask, or not whole
     ├── DeviceError      the device asked for is not there, or not allowed
     ├── LayoutError      the mesh cannot divide what it was given
     ├── DataError        a row, a field, a file
@@ -27,6 +28,10 @@ class CheckpointError(TrainingError):
 
 
 class Refusal(TrainingError):
+    pass
+
+
+class CannotResume(Refusal):
     pass
 
 

@@ -35,10 +35,12 @@ class Reporter:
     def __init__(self, run: Path, training: TrainingSpec) -> None:
         self.chain = ""
         self.step = 0
+        self._first = 0
         self._training = training
         self._stage = "loading"
         self._supervised_tokens = 0
         self._started = self._last = monotonic_ns()
+        _drop_torn_line(run / rundir.EVENTS)
         self._file = os.open(run / rundir.EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def __enter__(self) -> Reporter:
@@ -69,9 +71,9 @@ class Reporter:
         self.emit(events.Warning(time=events.now(), code=code, message=message))
         self.say(f"warning: {message}")
 
-    def start_chain(self, parts: dict[str, str]) -> None:
-        """The rows' genesis, and the instant from which the first step is timed."""
-        self.chain = events.genesis(parts)
+    def start_chain(self, chain: str, step: int = 0, supervised_tokens: int = 0) -> None:
+        """What the next row is chained to, and the instant from which it is timed. ``step``: done before it."""
+        self.chain, self.step, self._first, self._supervised_tokens = chain, step, step, supervised_tokens
         self._started = self._last = monotonic_ns()
 
     def report(self, facts: StepFacts) -> None:
@@ -101,7 +103,7 @@ class Reporter:
         )
         self.chain = row.hash
         self.emit(row)
-        left = (now - self._started) / NANOSECONDS / facts.step * (self._training.steps - facts.step)
+        left = self.train_seconds / self.steps_taken * (self._training.steps - facts.step)
         self.say(
             f"step {facts.step}/{self._training.steps} loss {facts.loss:.4f} lr {facts.learning_rate:.3e} "
             f"grad {facts.grad_norm:.3f} {facts.tokens / seconds:,.0f} tok/s ETA {_minutes(left)}"
@@ -126,9 +128,21 @@ class Reporter:
         )
 
     @property
+    def steps_taken(self) -> int:
+        """By this attempt."""
+        return self.step - self._first
+
+    @property
     def train_seconds(self) -> float:
-        """From the start of step 1 to the last reported step."""
+        """From the start of this attempt's first step to its last reported one."""
         return (self._last - self._started) / NANOSECONDS
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off half a line that an attempt left when it was killed; nobody reads a line before it is whole."""
+    if rundir.has_torn_line(path):
+        data = path.read_bytes()
+        os.truncate(path, data.rfind(b"\n") + 1)
 
 
 def _minutes(seconds: float) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,47 +12,50 @@ import numpy as np
 from evidence import canonical, events, provenance, rundir
 from evidence.schedule import learning_rate
 from evidence.spec import RunSpec, parameter_count
-from training import batches, checkpoints, devices, evaluate, mesh, rows, tokenizer, weights
+from training import batches, checkpoints, devices, evaluate, mesh, resume, rows, tokenizer, weights
 from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
 from training.reporter import Reporter, StepFacts
+from training.resume import Start
 from training.step import Metrics, State, Trainer, compile_step, prepare
+from training.stop import Stop
 from training.throughput import utilization
 from training.tokenizer import Tokenizer
 
 
-def train(run: Path, ask: rundir.Ask, reporter: Reporter) -> bool:
+def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop) -> bool:
     """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError."""
-    with _stop_signals() as stop:
-        spec = ask.spec
-        placement = mesh.place(spec, devices.acquire(spec))
-        reporter.emit(devices.describe(placement))
-        encoded, held_out, ids, data = _load(run, spec, reporter)
-        folder = weights.find(spec)
+    spec, past = ask.spec, resume.past(run, ask)
+    placement = mesh.place(spec, devices.acquire(spec))
+    reporter.emit(devices.describe(placement))
+    encoded, held_out, ids, data = _load(run, spec, reporter)
+    folder = None if past.said else weights.find(spec)
 
-        reporter.phase("building")
-        trainer = prepare(spec, placement)
+    reporter.phase("building")
+    trainer = prepare(spec, placement)
+    if past.said:
+        start = resume.begin(run, past, trainer, reporter)
+    else:
         params = weights.random(trainer) if folder is None else weights.load(folder, trainer)
-        state = trainer.start(params)
-        reporter.emit(_describe(spec, state))
+        start = resume.Start(trainer.start(params))
+        reporter.emit(_describe(spec, start.state))
 
-        reporter.phase("compiling")
-        program, facts = compile_step(trainer)
-        reporter.emit(facts)
-        reporter.emit(
-            events.Source(
-                time=events.now(), files=provenance.snapshot_source(run, [provenance.REPOSITORY / ask.config])
-            )
-        )
-        reporter.start_chain(_genesis(run, ask, data, facts))
+    reporter.phase("compiling")
+    program, facts = compile_step(trainer)
+    reporter.emit(facts)
+    reporter.emit(
+        events.Source(time=events.now(), files=provenance.snapshot_source(run, [provenance.REPOSITORY / ask.config]))
+    )
+    chain = start.chain or events.genesis(_genesis(run, ask, data, facts))
+    reporter.start_chain(chain, start.step, start.supervised_tokens)
 
-        evaluator = Evaluator(trainer, held_out, ids)
-        loop = Loop(run, spec, trainer, program, evaluator, encoded, reporter)
-        completed = loop.run(state, stop)
-        reporter.say(_speed(reporter, trainer, facts))
-        reporter.finished("completed" if completed else "stopped")
-        return completed
+    evaluator = Evaluator(trainer, held_out, ids)
+    loop = Loop(run, spec, trainer, program, evaluator, encoded, reporter)
+    completed = loop.run(start, stop)
+    reporter.say(_speed(reporter, trainer, facts))
+    reporter.finished("completed" if completed else "stopped")
+    return completed
 
 
 class Loop:
@@ -75,16 +75,19 @@ class Loop:
         self._run, self._spec, self._trainer, self._program = run, spec, trainer, program
         self._evaluator, self._encoded, self._reporter = evaluator, encoded, reporter
         self._saved: list[int] = []
+        self._done_before: dict[int, events.Step] = {}
 
-    def run(self, state: State, stop: list[int]) -> bool:
-        """All steps from ``state``; False if ``stop`` got a signal first. The state is saved either way."""
+    def run(self, start: Start, stop: Stop) -> bool:
+        """All steps behind ``start``; False if ``stop`` was asked first. The state is saved either way."""
         steps, waiting = self._spec.training.steps, None
-        self._save(state, 0)
-        if self._spec.evaluation.every_steps:
-            self._evaluate(state, 0)
+        state, done = start.state, start.step
+        self._saved, self._done_before = list(start.saved), start.done_before
+        if done not in self._saved:
+            self._save(state, done)
+        if not start.evaluated and self._due(done)[0]:
+            self._evaluate(state, done)
         self._reporter.phase("training")
-        done = 0
-        while done < steps and not stop:
+        while done < steps and not stop.before(done + 1):
             done += 1
             batch = batches.batch(self._encoded, self._spec.training.seed, self._spec.training.batch_size, done)
             state, metrics = self._dispatch(state, batch, done)
@@ -129,6 +132,8 @@ class Loop:
             if not math.isfinite(value):
                 raise NonFiniteLoss(f"the {name} became {value} at step {step}; lower optimizer.learning_rate")
         training = self._spec.training
+        if (before := self._done_before.pop(step, None)) and (wrong := resume.differs(before, loss)):
+            self._reporter.warn("step_differs", wrong)
         self._reporter.report(
             StepFacts(
                 step=step,
@@ -194,7 +199,7 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
         tokenizer_kind=ids.kind,
         tokenizer_sha256=ids.sha256,
         vocab_size=ids.vocab_size,
-        first_batch=rows.write_text(run, rundir.FIRST_BATCH, batches.first_batch_lines(encoded, first, ids)),
+        first_batch=rows.write_once(run, rundir.FIRST_BATCH, batches.first_batch_lines(encoded, first, ids)),
     )
     reporter.emit(data)
     reporter.say(f"{data.train_rows:,} training rows, {data.eval_rows:,} held out")
@@ -233,26 +238,12 @@ def _genesis(run: Path, ask: rundir.Ask, data: events.Data, program: events.Prog
 
 def _speed(reporter: Reporter, trainer: Trainer, program: events.Program) -> str:
     """The run's speed in one sentence, evaluation and saving included."""
-    if not reporter.step:
+    if not reporter.steps_taken:
         return "no step was taken"
-    seconds = max(reporter.train_seconds, 1e-9) / reporter.step
+    seconds = max(reporter.train_seconds, 1e-9) / reporter.steps_taken
     training, placement = trainer.spec.training, trainer.placement
     tokens_per_second = training.batch_size * training.sequence_length / seconds
-    sentence = f"{tokens_per_second:,.0f} tokens a second over {reporter.step} steps"
+    sentence = f"{tokens_per_second:,.0f} tokens a second over {reporter.steps_taken} steps"
     kind = placement.mesh.devices.flat[0].device_kind
     share = utilization(kind, placement.devices, program.model_flops_per_step, seconds)
     return f"{sentence}, {share:.1%} of the devices' peak" if share is not None else sentence
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that SIGTERM and SIGINT fill instead of ending the process."""
-    received: list[int] = []
-    before = {
-        number: signal.signal(number, lambda got, _: received.append(got)) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evidence.checks import (
+    attempts,
     checkpoints,
     evaluation,
     hardware,
@@ -23,6 +24,7 @@ FAMILIES = (
     integrity,
     provenance,
     metrics,
+    attempts,
     timing,
     physics,
     hardware,
