@@ -158,6 +158,11 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
+def output_of(process: int) -> str:
+    """The file that process ``process`` of a run prints to."""
+    return f"output.{process}.log" if process else OUTPUT
+
+
 def has_torn_line(path: Path) -> bool:
     """Whether the file's last line has no newline: its writer was killed while it wrote."""
     try:

@@ -74,6 +74,7 @@ def _facts(device: Any) -> dict[str, Any]:
         facts["coords"] = [int(value) for value in device.coords]
     if getattr(device, "core_on_chip", None) is not None:
         facts["core_on_chip"] = int(device.core_on_chip)
-    if limit := (device.memory_stats() or {}).get("bytes_limit"):
+    ours = device.process_index == device.client.process_index()
+    if ours and (limit := (device.memory_stats() or {}).get("bytes_limit")):
         facts["memory_bytes"] = int(limit)
     return facts

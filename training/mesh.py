@@ -44,6 +44,8 @@ class Placement:
         return jax.lax.with_sharding_constraint(weight, self.sharding())
 
     def put_batch(self, array: np.ndarray[Any, Any]) -> jax.Array:
+        if self.mesh.is_multi_process:  # each process puts the rows of its own devices
+            return jax.make_array_from_callback(array.shape, self.sharding("batch"), lambda index: array[index])
         return jax.device_put(array, self.sharding("batch"))
 
 

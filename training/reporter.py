@@ -30,9 +30,12 @@ class StepFacts:
 
 
 class Reporter:
-    """Writes events in order and keeps the chain of step rows. A context manager: it holds ``events.jsonl`` open."""
+    """Writes events in order and keeps the chain of step rows. A context manager: it holds ``events.jsonl`` open.
 
-    def __init__(self, run: Path, training: TrainingSpec) -> None:
+    ``writes`` is false for all but the first of several processes: they only say to their own output what goes on.
+    """
+
+    def __init__(self, run: Path, training: TrainingSpec, *, writes: bool = True) -> None:
         self.chain = ""
         self.step = 0
         self._first = 0
@@ -40,8 +43,9 @@ class Reporter:
         self._stage = "loading"
         self._supervised_tokens = 0
         self._started = self._last = monotonic_ns()
-        _drop_torn_line(run / rundir.EVENTS)
-        self._file = os.open(run / rundir.EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        place = run / rundir.EVENTS if writes else Path(os.devnull)
+        _drop_torn_line(place)
+        self._file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def __enter__(self) -> Reporter:
         return self

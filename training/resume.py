@@ -11,6 +11,7 @@ from evidence import attempts, canonical, events, rundir
 from evidence.attempts import SAME_LOSS
 from training import checkpoints
 from training.errors import CannotResume, CheckpointError
+from training.peers import Peers
 from training.reporter import Reporter
 from training.step import State, Trainer
 
@@ -43,10 +44,12 @@ class Start:
     done_before: dict[int, events.Step] = field(default_factory=dict)
 
 
-def past(run: Path, ask: rundir.Ask) -> Past:
+def past(run: Path, ask: rundir.Ask, peers: Peers) -> Past:
     """What is known of the attempts before. Raises CannotResume when they were of another spec, or saved nothing."""
     said = attempts.told(run)
     starts = [event for event in said if isinstance(event, events.RunStart)]
+    known = [event.step for event in said if isinstance(event, events.Checkpoint)]
+    peers.agree("a history of the run", canonical.digest([ask.spec_sha256, len(starts), known]))
     if len(starts) < 2:  # the last one is this attempt's own
         return Past()
     if starts[0].spec_sha256 != ask.spec_sha256:
@@ -60,14 +63,14 @@ def past(run: Path, ask: rundir.Ask) -> Past:
     return found
 
 
-def begin(run: Path, past: Past, trainer: Trainer, reporter: Reporter) -> Start:
+def begin(run: Path, past: Past, trainer: Trainer, reporter: Reporter, peers: Peers) -> Start:
     """The newest whole state, on this trainer's devices; what is broken is named and left. Raises CannotResume.
 
     Says ``resumed`` before it removes the states of later steps, so that no reader takes them for standing.
     """
     for saved in reversed(past.checkpoints):
         try:
-            _check(run, saved)
+            _check_together(run, saved, peers)
             state = checkpoints.restore(run, saved.step, trainer.abstract, trainer.shardings)
         except CheckpointError as error:
             reporter.warn("broken_checkpoint", f"the state of step {saved.step} is left out: {error}")
@@ -87,7 +90,8 @@ def begin(run: Path, past: Past, trainer: Trainer, reporter: Reporter) -> Start:
                 chain_at_step=saved.chain_at_step,
             )
         )
-        _drop_later(run, saved.step)
+        if peers.first:
+            _drop_later(run, saved.step)
         reporter.say(f"attempt {past.attempt} goes on from the state saved after step {saved.step}")
         return Start(
             state=state,
@@ -111,6 +115,18 @@ def differs(before: events.Step, loss: float) -> str:
         f"step {before.step} was done before with loss {before.loss!r} and now gave {loss!r}; the same state and batch "
         "on the same devices should agree: the machine, its software or the data may have changed"
     )
+
+
+def _check_together(run: Path, saved: events.Checkpoint, peers: Peers) -> None:
+    """``_check`` by the first process, for all of them."""
+    wrong = None
+    if peers.first:
+        try:
+            _check(run, saved)
+        except CheckpointError as error:
+            wrong = error
+    if peers.choose(wrong is not None):
+        raise wrong or CheckpointError(f"{run / saved.path}: process 0 says what is wrong with it")
 
 
 def _check(run: Path, saved: events.Checkpoint) -> None:

@@ -16,6 +16,7 @@ from training import batches, checkpoints, devices, evaluate, mesh, resume, rows
 from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
+from training.peers import Peers
 from training.reporter import Reporter, StepFacts
 from training.resume import Start
 from training.step import Metrics, State, Trainer, compile_step, prepare
@@ -24,18 +25,19 @@ from training.throughput import utilization
 from training.tokenizer import Tokenizer
 
 
-def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop) -> bool:
+def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Peers) -> bool:
     """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError."""
-    spec, past = ask.spec, resume.past(run, ask)
+    spec, past, mine = ask.spec, resume.past(run, ask, peers), peers.folder(run)
     placement = mesh.place(spec, devices.acquire(spec))
     reporter.emit(devices.describe(placement))
-    encoded, held_out, ids, data = _load(run, spec, reporter)
+    encoded, held_out, ids, data = _load(mine, spec, reporter)
+    peers.agree("training rows", canonical.digest([data.train.sha256, data.eval.sha256, data.tokenizer_sha256]))
     folder = None if past.said else weights.find(spec)
 
     reporter.phase("building")
     trainer = prepare(spec, placement)
     if past.said:
-        start = resume.begin(run, past, trainer, reporter)
+        start = resume.begin(run, past, trainer, reporter, peers)
     else:
         params = weights.random(trainer) if folder is None else weights.load(folder, trainer)
         start = resume.Start(trainer.start(params))
@@ -45,13 +47,13 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop) -> bool:
     program, facts = compile_step(trainer)
     reporter.emit(facts)
     reporter.emit(
-        events.Source(time=events.now(), files=provenance.snapshot_source(run, [provenance.REPOSITORY / ask.config]))
+        events.Source(time=events.now(), files=provenance.snapshot_source(mine, [provenance.REPOSITORY / ask.config]))
     )
     chain = start.chain or events.genesis(_genesis(run, ask, data, facts))
     reporter.start_chain(chain, start.step, start.supervised_tokens)
 
     evaluator = Evaluator(trainer, held_out, ids)
-    loop = Loop(run, spec, trainer, program, evaluator, encoded, reporter)
+    loop = Loop(run, mine, spec, trainer, program, evaluator, encoded, reporter)
     completed = loop.run(start, stop)
     reporter.say(_speed(reporter, trainer, facts))
     reporter.finished("completed" if completed else "stopped")
@@ -60,11 +62,12 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop) -> bool:
 
 class Loop:
     """The steps, and what happens between them. Step n is dispatched before step n-1 is reported, so the device never
-    waits for the log."""
+    waits for the log. ``mine`` is where this process writes what every process writes alike."""
 
     def __init__(
         self,
         run: Path,
+        mine: Path,
         spec: RunSpec,
         trainer: Trainer,
         program: Any,
@@ -72,7 +75,8 @@ class Loop:
         encoded: Encoded,
         reporter: Reporter,
     ) -> None:
-        self._run, self._spec, self._trainer, self._program = run, spec, trainer, program
+        self._run, self._mine = run, mine
+        self._spec, self._trainer, self._program = spec, trainer, program
         self._evaluator, self._encoded, self._reporter = evaluator, encoded, reporter
         self._saved: list[int] = []
         self._done_before: dict[int, events.Step] = {}
@@ -151,14 +155,15 @@ class Loop:
     def _save(self, state: State, step: int) -> None:
         self._reporter.phase("saving")
         checkpoint = checkpoints.save(self._run, state, step, self._reporter.chain)
-        self._reporter.emit(checkpoint)
-        self._reporter.say(f"saved step {step}: {checkpoint.bytes / 1e6:.1f} MB in {checkpoint.seconds:.1f} s")
+        if checkpoint:
+            self._reporter.emit(checkpoint)
+            self._reporter.say(f"saved step {step}: {checkpoint.bytes / 1e6:.1f} MB in {checkpoint.seconds:.1f} s")
         self._saved = checkpoints.prune(self._run, [*self._saved, step], self._spec.checkpoints)
 
     def _evaluate(self, state: State, step: int) -> None:
         self._reporter.phase("evaluating")
         digest = checkpoints.parameters_digest(state.params)
-        self._evaluator.run(self._run, state.params, step, digest, self._reporter)
+        self._evaluator.run(self._mine, state.params, step, digest, self._reporter)
 
 
 def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
