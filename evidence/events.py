@@ -147,7 +147,11 @@ class Source(Event):
 class Step(Event):
     """One optimizer step. ``loss`` is the mean over supervised tokens before the update; ``examples``, ``tokens`` and
     ``supervised_tokens`` count from the start of the run; ``step_seconds`` is the difference of ``monotonic_ns``.
-    ``hash`` is sha256(prev + canonical row without ``hash``); the first ``prev`` is the run's genesis."""
+    ``hash`` is sha256(prev + canonical row without ``hash``); the first ``prev`` is the run's genesis.
+
+    ``tokens_per_second`` is of this step. The last three are absent where they are unknown: the share of the devices'
+    peak that the model's arithmetic used, where the table knows the peak of this kind of device; bytes in use and at
+    their peak since the process began, on the fullest device, where the runtime tells."""
 
     kind: ClassVar[str] = "step"
     step: int
@@ -164,6 +168,10 @@ class Step(Event):
     monotonic_ns: int
     prev: str
     hash: str
+    tokens_per_second: float = 0.0
+    model_flops_utilization: float = 0.0
+    device_memory_bytes: int = 0
+    device_memory_peak_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,16 +115,28 @@ class Bundle:
 
     @cached_property
     def spoken(self) -> list[tuple[int, str, events.Event]]:
-        """The events that the log repeats: the number of each line, its text behind the mark, and the event."""
-        marked = [
-            (number, line.removeprefix(events.LOG_MARK))
-            for number, line in enumerate(self.log_lines, 1)
-            if line.startswith(events.LOG_MARK)
-        ]
-        try:
-            return [(number, line, events.decode(line)) for number, line in marked]
-        except events.EventError as error:
-            raise Unreadable(f"{LOG} repeats a line that is no event: {error}") from None
+        """The events that the log repeats: the number of each line, its text behind the mark, and the event.
+
+        Half a line is left out where an attempt was killed while it wrote: the next one starts right behind it.
+        """
+        found: list[tuple[int, str, events.Event]] = []
+        torn = ""
+        for number, marked in enumerate(self.log_lines, 1):
+            if not marked.startswith(events.LOG_MARK):
+                continue
+            line = marked.removeprefix(events.LOG_MARK)
+            try:
+                event = events.decode(line)
+            except events.EventError as error:
+                event, why = None, f"line {number} of {LOG} repeats what is no event: {error}"
+            if torn and not isinstance(event, events.RunStart):
+                raise Unreadable(torn)
+            torn = "" if event else why
+            if event:
+                found.append((number, line, event))
+        if torn:
+            raise Unreadable(torn)
+        return found
 
     def event(self, cls: type[events.Event]) -> Any:
         """The one event of this kind (the last, where a run may have several)."""

@@ -24,7 +24,7 @@ _CLAIMS = (
         "Hardware",
         "device lines of the log against the manifest",
         reading.MANIFEST,
-        ("MET-10", "HW-01", "HW-02", "HW-03", "HW-04", "PHY-01", "PHY-03"),
+        ("MET-10", "HW-01", "HW-02", "HW-03", "HW-04", "PHY-01", "PHY-02", "PHY-03"),
     ),
     (
         "model",

@@ -187,6 +187,7 @@ class StandIn:
                     monotonic_ns=now,
                     prev=head,
                     hash="",
+                    tokens_per_second=tokens / ((now - before) / 1e9),
                 )
             )
             before, head = now, row.hash

@@ -64,6 +64,20 @@ def describe(placement: Placement) -> events.Devices:
     )
 
 
+def memory() -> tuple[int, int]:
+    """Bytes in use, and at their peak, on the fullest of this process's devices; zeros where the runtime does not tell.
+
+    Asks the runtime on the host; nothing waits for a device.
+    """
+    import jax
+
+    told = [device.memory_stats() or {} for device in jax.local_devices()]
+    return (
+        max(int(stats.get("bytes_in_use", 0)) for stats in told),
+        max(int(stats.get("peak_bytes_in_use", 0)) for stats in told),
+    )
+
+
 def _facts(device: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "id": device.id,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
+from typing import TypeAlias
 
 from evidence import events, rundir
 from evidence.spec import TrainingSpec
 
 NANOSECONDS = 1_000_000_000
 
+ShareOfPeak: TypeAlias = Callable[[float], float | None]
+
 
 @dataclass(frozen=True)
 class StepFacts:
-    """One optimizer step, fetched from the device. ``tokens`` counts padding; the last two count this step alone."""
+    """One optimizer step, fetched from the device. ``tokens`` counts padding; both counts are of this step alone.
+    Memory is 0 where it is unknown."""
 
     step: int
     epoch: float
@@ -27,6 +32,8 @@ class StepFacts:
     batch_sha256: str
     tokens: int
     supervised_tokens: int
+    device_memory_bytes: int = 0
+    device_memory_peak_bytes: int = 0
 
 
 class Reporter:
@@ -42,6 +49,7 @@ class Reporter:
         self._training = training
         self._stage = "loading"
         self._supervised_tokens = 0
+        self._share_of_peak: ShareOfPeak = _unknown
         self._started = self._last = monotonic_ns()
         place = run / rundir.EVENTS if writes else Path(os.devnull)
         _drop_torn_line(place)
@@ -75,8 +83,14 @@ class Reporter:
         self.emit(events.Warning(time=events.now(), code=code, message=message))
         self.say(f"warning: {message}")
 
-    def start_chain(self, chain: str, step: int = 0, supervised_tokens: int = 0) -> None:
-        """What the next row is chained to, and the instant from which it is timed. ``step``: done before it."""
+    def start_chain(
+        self, chain: str, step: int = 0, supervised_tokens: int = 0, share_of_peak: ShareOfPeak | None = None
+    ) -> None:
+        """What the next row is chained to, and the instant from which it is timed. ``step``: done before it.
+
+        ``share_of_peak``: of a step that took so many seconds; None where the peak is unknown.
+        """
+        self._share_of_peak = share_of_peak or _unknown
         self.chain, self.step, self._first, self._supervised_tokens = chain, step, step, supervised_tokens
         self._started = self._last = monotonic_ns()
 
@@ -103,6 +117,10 @@ class Reporter:
                 monotonic_ns=now,
                 prev=self.chain,
                 hash="",
+                tokens_per_second=facts.tokens / seconds,
+                model_flops_utilization=self._share_of_peak(seconds) or 0.0,
+                device_memory_bytes=facts.device_memory_bytes,
+                device_memory_peak_bytes=facts.device_memory_peak_bytes,
             )
         )
         self.chain = row.hash
@@ -140,6 +158,10 @@ class Reporter:
     def train_seconds(self) -> float:
         """From the start of this attempt's first step to its last reported one."""
         return (self._last - self._started) / NANOSECONDS
+
+
+def _unknown(_: float) -> None:
+    """Of a device whose peak no table knows."""
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Pee
         events.Source(time=events.now(), files=provenance.snapshot_source(mine, [provenance.REPOSITORY / ask.config]))
     )
     chain = start.chain or events.genesis(_genesis(run, ask, data, facts))
-    reporter.start_chain(chain, start.step, start.supervised_tokens)
+    kind, flops = placement.mesh.devices.flat[0].device_kind, facts.model_flops_per_step
+    share_of_peak = partial(utilization, kind, placement.devices, flops)
+    reporter.start_chain(chain, start.step, start.supervised_tokens, share_of_peak)
 
     evaluator = Evaluator(trainer, held_out, ids)
     loop = Loop(run, mine, spec, trainer, program, evaluator, encoded, reporter)
@@ -138,6 +141,7 @@ class Loop:
         training = self._spec.training
         if (before := self._done_before.pop(step, None)) and (wrong := resume.differs(before, loss)):
             self._reporter.warn("step_differs", wrong)
+        in_use, peak = devices.memory()
         self._reporter.report(
             StepFacts(
                 step=step,
@@ -149,6 +153,8 @@ class Loop:
                 batch_sha256=batch.sha256,
                 tokens=batch.tokens.size,
                 supervised_tokens=batch.supervised_tokens,
+                device_memory_bytes=in_use,
+                device_memory_peak_bytes=peak,
             )
         )
 

@@ -99,6 +99,13 @@ def read_on(connection: Connection, run: Path) -> int:
     return end - int(known.offset)
 
 
+def tokens_per_second(row: events.Step) -> float | None:
+    """The row's own word, or for a row that has none its share of the tokens over its time."""
+    if row.tokens_per_second or row.step_seconds <= 0:
+        return row.tokens_per_second or None
+    return row.tokens / row.step / row.step_seconds
+
+
 def is_kept(step: int, steps: int) -> bool:
     """Whether the loss of ``step`` is one of the at most 39 that show a run of ``steps`` at a glance."""
     return (step - 1) % _stride(steps) == 0
@@ -144,7 +151,7 @@ class _Block:
 
     def _step(self, event: events.Step) -> None:
         row = self.row
-        pace = event.tokens / event.step / event.step_seconds if event.step_seconds > 0 else None
+        pace = tokens_per_second(event)
         self.steps.append(
             {
                 "run": self.run,
@@ -158,6 +165,9 @@ class _Block:
                 "step_seconds": event.step_seconds,
                 "tokens_per_second": pace,
                 "epoch": event.epoch,
+                "model_flops_utilization": event.model_flops_utilization or None,
+                "device_memory_bytes": event.device_memory_bytes or None,
+                "device_memory_peak_bytes": event.device_memory_peak_bytes or None,
             }
         )
         if event.step > 1:  # the first step may wait for the compiler

@@ -71,6 +71,14 @@ def throughput(bundle: Bundle) -> Findings:
                 reading.METRICS, f"step {row.step}: step_seconds", f"{seconds:.6f}", f"{row.step_seconds:.6f}"
             )
             return
+    tokens = bundle.manifest.training.global_batch_size * bundle.manifest.training.sequence_length
+    for row in rows:
+        if row.tokens_per_second and not close(tokens / row.step_seconds, row.tokens_per_second, 1e-6):
+            expected = f"{tokens / row.step_seconds:.1f}"
+            yield Finding(
+                reading.METRICS, f"step {row.step}: tokens_per_second", expected, f"{row.tokens_per_second:.1f}"
+            )
+            return
     elapsed = sum(row.step_seconds for row in rows)
     if not close(elapsed, timing.train_seconds, 0.01):
         yield Finding(reading.MANIFEST, "$.timing.train_seconds", f"{elapsed:.3f}", f"{timing.train_seconds:.3f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def resumed(killed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, gone on to its end."""
     run = Path(shutil.copytree(killed, tmp_path_factory.mktemp("resumed") / killed.name))
     with (run / rundir.OUTPUT).open("ab") as output:
-        output.write(b"step 15/40 lo")  # the kill came in the middle of a line
+        output.write(b':::EVID {"kind":"step","lo')  # the kill came in the middle of a line
     assert runs.record(run, resume=True) == 0
     return run
 
@@ -143,9 +143,14 @@ def event(index: int, kind: str, **values: object) -> Change:
     return change
 
 
-def _again(line: str, lines: object) -> str:
-    kind = json.loads(line.removeprefix(events.LOG_MARK))["kind"] if line.startswith(events.LOG_MARK) else "step"
-    return line if kind in ("step", "sample") else events.LOG_MARK + next(lines)  # type: ignore[call-overload]
+def _again(line: str, lines: Iterator[str]) -> str:
+    if (
+        not line.startswith(events.LOG_MARK)
+        or not line.endswith("}")
+        or any(f'"kind":"{kind}"' in line for kind in ("step", "sample"))
+    ):
+        return line  # of no event, half of one, a step or a sample
+    return events.LOG_MARK + next(lines)
 
 
 @pytest.mark.parametrize(
@@ -217,3 +222,12 @@ def test_what_cannot_be_resumed_is_said_in_one_sentence(
 def test_a_finished_run_is_not_resumed(resumed: Path) -> None:
     with pytest.raises(attempts.CannotResume, match="is finished: all 40 steps are done"):
         attempts.check(resumed)
+
+
+def test_half_a_line_in_the_middle_of_an_attempt_proves_nothing(bundle_of_two: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(bundle_of_two, tmp_path / "twice"))
+    edit_text(reading.LOG, "step 30/40", ':::EVID {"kind":"step","lo\nstep 30/40')(folder)
+    tamper.reseal(folder)
+    verdict = verify(folder)
+    assert {"MET-04", "RES-01", "RES-04"} <= {result.id for result in verdict.results if result.result == NOT_RUN}
+    assert verdict.level == "E1"
