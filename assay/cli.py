@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path, nargs="?", help="a config file, or the name of a shipped one")
     train.add_argument("--resume", metavar="RUN", help="go on with a run that ended early: its id or folder")
     _ask(train)
+    train.add_argument("--processes", type=_count, default=1, metavar="N", help="train in N processes on this machine")
+    train.add_argument("--profile", action="store_true", help="trace some steps for TensorBoard and Perfetto")
+    train.add_argument("--profile-steps", type=_count, default=3, metavar="N", help="so many of them (3)")
     train.set_defaults(act=_train)
 
     seal = commands.add_parser("seal", help="make an evidence bundle of an ended run")
@@ -125,14 +128,14 @@ def _train(options: argparse.Namespace) -> int:
     if options.resume is not None:
         if asked := _asked(options):
             return _fail(f"a run goes on with the spec it began with, so {asked} cannot be given with --resume")
-        return resume(_run_folder(options.resume))
+        return resume(_run_folder(options.resume), _how(options))
     shipped = REPOSITORY / "training" / "configs" / f"{options.config}.yaml"
     config = shipped if not options.config.exists() and shipped.is_file() else options.config
     try:
         overrides = _overrides(options)
     except SpecError as error:
         return _fail(str(error))
-    return train(config, overrides, options.name, _runs())
+    return train(config, overrides, options.name, _runs(), _how(options))
 
 
 def _seal(options: argparse.Namespace) -> int:
@@ -156,6 +159,19 @@ def _demo(options: argparse.Namespace) -> int:
     from assay.demo import demo
 
     return demo(options.url, options.token)
+
+
+def _count(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _how(options: argparse.Namespace) -> list[str]:
+    """What the trainer is told besides its run: it changes nothing of what is computed."""
+    processes = ["--processes", str(options.processes)] if options.processes > 1 else []
+    return [*processes, *(["--profile-steps", str(options.profile_steps)] if options.profile else [])]
 
 
 def _asked(options: argparse.Namespace) -> str:

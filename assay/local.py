@@ -17,7 +17,7 @@ RESUMABLE = 75
 """Exit code of a run that was stopped and can be resumed: EX_TEMPFAIL, as the trainer's own."""
 
 
-def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path) -> int:
+def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path, how: list[str]) -> int:
     """Create a run folder below ``runs``, train in it, show how it goes; 0 when the run finished."""
     try:
         document, text = config_file.load(config)
@@ -31,10 +31,10 @@ def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path) -> 
     source = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
     run = rundir.create(runs, spec, config=source, config_text=text, overrides=changed, name=name)
     console.print(f"Run {run.name} in {run}")
-    return _watch(run, spec.training.steps)
+    return _watch(run, spec.training.steps, how)
 
 
-def resume(run: Path) -> int:
+def resume(run: Path, how: list[str]) -> int:
     """Start the next attempt of the run in ``run``, show how it goes; 0 when the run finished."""
     try:
         attempts.check(run)
@@ -42,21 +42,21 @@ def resume(run: Path) -> int:
         errors.print(f"Error: {error}", markup=False)
         return 2
     console.print(f"Resuming run {run.name} in {run}")
-    return _watch(run, rundir.read_ask(run).spec.training.steps, resume=True)
+    return _watch(run, rundir.read_ask(run).spec.training.steps, how, resume=True)
 
 
-def _watch(run: Path, steps: int, *, resume: bool = False) -> int:
+def _watch(run: Path, steps: int, how: list[str], *, resume: bool = False) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: record.request_stop(run))
     said = run / rundir.EVENTS
     _, offset = rundir.whole_lines(said, 0, limit_bytes=-1) if resume else ([], 0)
-    recorder = record.launch(run, [sys.executable, "-m", "training", str(run)], resume=resume)
+    recorder = record.launch(run, [sys.executable, "-m", "training", str(run), *how], resume=resume)
     while resume and rundir.read_document(run / rundir.LAUNCH).get("recorder", {}).get("pid") != recorder.pid:
         if recorder.poll() is not None:
             errors.print(f"Error: run {run.name} was not resumed; {run / rundir.RECORDER_LOG} says why", markup=False)
             return 2
         time.sleep(0.02)
-    finished, speed = None, 0.0
+    finished = None
     with RunProgress(steps) as bar:
         while True:
             lines, offset = rundir.whole_lines(run / rundir.EVENTS, offset)
@@ -67,8 +67,7 @@ def _watch(run: Path, steps: int, *, resume: bool = False) -> int:
                 elif isinstance(event, events.Resumed):
                     bar.say(f"  attempt {event.attempt} goes on after step {event.step}")
                 elif isinstance(event, events.Step):
-                    speed = event.tokens / event.step / event.step_seconds if event.step_seconds else speed
-                    bar.step(event.step, event.loss, speed)
+                    bar.step(event.step, event.loss, event.tokens_per_second)
                 elif isinstance(event, events.Evaluation):
                     bar.say(
                         f"  step {event.step}: {event.exact_match:.1%} exact match "
@@ -84,6 +83,8 @@ def _watch(run: Path, steps: int, *, resume: bool = False) -> int:
             if not lines:
                 time.sleep(0.1)
     assert state.state not in LIVE
+    if (run / rundir.PROFILE).is_dir():
+        console.print(f"The trace is for: tensorboard --logdir {run / rundir.PROFILE}, or https://ui.perfetto.dev")
     if state.state == "finished":
         console.print(f"Finished. Seal it with: assay seal {run}")
         return 0

@@ -13,6 +13,7 @@
     commit.json      recorder, once      git objects that prove the commit
     process.json     recorder, once      identity of the trainer's process
     source/          trainer, once       the repository's files that were loaded
+    profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
     sealed.json      seal, per bundle    the bundles this run became
 
@@ -35,7 +36,7 @@ from evidence.spec import Override, RunSpec, parse
 SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
 PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
-FIRST_BATCH, EVAL, TOKENIZER = "first_batch.jsonl", "eval", "tokenizer"
+FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
 
 SCHEMA = "assay/run@1"
 DRAFT = ".new-"

@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m training", description="Train a run folder, or go on with it.")
     parser.add_argument("run", type=Path, metavar="RUN_DIR")
     parser.add_argument("--processes", type=int, default=1, help="train in so many processes on this machine")
+    parser.add_argument("--profile-steps", type=int, default=0, metavar="N", help="trace N steps after the warm-up")
     options = parser.parse_args(arguments)
     run: Path = options.run
     try:
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> int:
                 versions=_versions(),
             )
         )
-        return _guarded(run, ask, reporter, stop, Peers(group, reporter))
+        return _guarded(run, ask, reporter, stop, Peers(group, reporter), options.profile_steps)
 
 
 def _several(options: argparse.Namespace, group: peers.Group | None) -> int:
@@ -80,10 +81,11 @@ def _several(options: argparse.Namespace, group: peers.Group | None) -> int:
         raise GroupError(f"--processes must be at least 1, got {options.processes}")
     from training import group as here
 
-    return here.run(options.run, options.processes, [])
+    traced = ["--profile-steps", str(options.profile_steps)] if options.profile_steps else []
+    return here.run(options.run, options.processes, traced)
 
 
-def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Peers) -> int:
+def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Peers, profile_steps: int) -> int:
     """The process's outermost edge: whatever ends the run is told in the event log before it is raised further."""
     try:
         reporter.phase("loading")
@@ -91,7 +93,7 @@ def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: 
         peers.join(stop)
         from training.train import train
 
-        completed = train(run, ask, reporter, stop, peers)
+        completed = train(run, ask, reporter, stop, peers, profile_steps)
         peers.part()
         return COMPLETED if completed else STOPPED
     except Refusal as refusal:

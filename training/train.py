@@ -18,6 +18,7 @@ from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
 from training.peers import Peers
+from training.profile import Profile
 from training.reporter import Reporter, StepFacts
 from training.resume import Start
 from training.step import Metrics, State, Trainer, compile_step, prepare
@@ -26,8 +27,11 @@ from training.throughput import utilization
 from training.tokenizer import Tokenizer
 
 
-def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Peers) -> bool:
-    """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError."""
+def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Peers, profile_steps: int = 0) -> bool:
+    """Train the run in ``run``. True when all steps are done, False when it was asked to stop; raises TrainingError.
+
+    ``profile_steps``: so many steps are traced by the first process.
+    """
     spec, past, mine = ask.spec, resume.past(run, ask, peers), peers.folder(run)
     placement = mesh.place(spec, devices.acquire(spec))
     reporter.emit(devices.describe(placement))
@@ -57,7 +61,8 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Pee
 
     evaluator = Evaluator(trainer, held_out, ids)
     loop = Loop(run, mine, spec, trainer, program, evaluator, encoded, reporter)
-    completed = loop.run(start, stop)
+    traced = profile_steps if peers.first else 0
+    completed = loop.run(start, stop, Profile(run, start.step + 1, spec.training.steps, traced, reporter))
     reporter.say(_speed(reporter, trainer, facts))
     reporter.finished("completed" if completed else "stopped")
     return completed
@@ -84,7 +89,7 @@ class Loop:
         self._saved: list[int] = []
         self._done_before: dict[int, events.Step] = {}
 
-    def run(self, start: Start, stop: Stop) -> bool:
+    def run(self, start: Start, stop: Stop, profile: Profile) -> bool:
         """All steps behind ``start``; False if ``stop`` was asked first. The state is saved either way."""
         steps, waiting = self._spec.training.steps, None
         state, done = start.state, start.step
@@ -97,7 +102,9 @@ class Loop:
         while done < steps and not stop.before(done + 1):
             done += 1
             batch = batches.batch(self._encoded, self._spec.training.seed, self._spec.training.batch_size, done)
-            state, metrics = self._dispatch(state, batch, done)
+            with profile.step(done, state):
+                state, metrics = self._dispatch(state, batch, done)
+            profile.after(done, metrics)
             if waiting:
                 self._report(*waiting)
             waiting = (done, batch, metrics)
@@ -111,6 +118,7 @@ class Loop:
                     self._evaluate(state, done)
                 if done < steps:
                     self._reporter.phase("training")
+        profile.after(done, state, end=True)
         if waiting:
             self._report(*waiting)
         if done not in self._saved:
