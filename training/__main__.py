@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
                 versions=_versions(),
             )
         )
-        return _guarded(run, ask, reporter, stop, Peers(group, reporter), options.profile_steps)
+        return _guarded(run, ask, reporter, stop, Peers(group, ask.nonce, reporter), options.profile_steps)
 
 
 def _several(options: argparse.Namespace, group: peers.Group | None) -> int:

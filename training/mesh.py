@@ -44,9 +44,13 @@ class Placement:
         return jax.lax.with_sharding_constraint(weight, self.sharding())
 
     def put_batch(self, array: np.ndarray[Any, Any]) -> jax.Array:
-        if self.mesh.is_multi_process:  # each process puts the rows of its own devices
-            return jax.make_array_from_callback(array.shape, self.sharding("batch"), lambda index: array[index])
-        return jax.device_put(array, self.sharding("batch"))
+        return self.put(array, self.sharding("batch"))
+
+    def put(self, array: np.ndarray[Any, Any], sharding: NamedSharding) -> jax.Array:
+        """``array``, which all processes have alike, on the devices; each process puts the parts of its own."""
+        if self.mesh.is_multi_process:
+            return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+        return jax.device_put(array, sharding)
 
 
 def place(spec: RunSpec, devices: list[Any]) -> Placement:

@@ -8,6 +8,7 @@ the name on, and every survivor says it and leaves.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import sys
@@ -27,6 +28,7 @@ JOIN_SECONDS = "ASSAY_JOIN_SECONDS"
 OWN_WORD_SECONDS = 1.0
 """How long a survivor may take to say by itself what is wrong, before it says that another one failed."""
 GOODBYE, GONE = b"goodbye", b"gone "
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,15 @@ class Group:
     @property
     def host(self) -> str:
         return self.coordinator.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.coordinator.rpartition(":")[2])
+
+    @property
+    def listening(self) -> str:
+        """Where process 0 listens: only here for processes of one machine, everywhere for those of several."""
+        return "127.0.0.1" if self.host in LOOPBACK else "0.0.0.0"
 
 
 def asked(environment: Mapping[str, str]) -> Group | None:
@@ -76,11 +87,10 @@ def environment(group: Group) -> dict[str, str]:
 
 def check_address(group: Group) -> None:
     """Raises AddressTaken when process 0 cannot listen where it should: jax would crash on that without a word."""
-    port = int(group.coordinator.rpartition(":")[2])
-    with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as probe:
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", port))
+            probe.bind((group.listening, group.port))
         except OSError as error:
             raise AddressTaken(
                 f"process 0 cannot listen at {group.coordinator} ({error.strerror}); name another port in {COORDINATOR}"
@@ -90,9 +100,10 @@ def check_address(group: Group) -> None:
 class Peers:
     """The processes of a run as one of them sees them. One alone is the first of one, and waits for nobody."""
 
-    def __init__(self, group: Group | None, reporter: Reporter) -> None:
+    def __init__(self, group: Group | None, run_nonce: str, reporter: Reporter) -> None:
         self.process, self.count = (group.process, group.processes) if group else (0, 1)
         self._group, self._reporter = group, reporter
+        self._word = hashlib.sha256(f"line of {run_nonce}".encode()).digest()
         self._lines: dict[int, socket.socket] = {}
         self._scratch = contextlib.ExitStack()
         self._ending = threading.Lock()
@@ -116,6 +127,7 @@ class Peers:
             self.process,
             initialization_timeout=2 * self._group.join_seconds,
             cluster_detection_method="deactivate",
+            coordinator_bind_address=f"{self._group.listening}:{self._group.port}",
         )
         self._hold_lines()
         late.cancel()
@@ -180,16 +192,17 @@ class Peers:
     def _hold_lines(self) -> None:
         assert self._group is not None
         if self.first:
-            listener = socket.create_server(("", 0), backlog=self.count)
-            listener.settimeout(self._group.join_seconds)
+            listener = socket.create_server((self._group.listening, 0), backlog=self.count)
             self.choose(listener.getsockname()[1])
             with listener:
-                for _ in range(self.count - 1):
+                while len(self._lines) < self.count - 1:
                     line, _ = listener.accept()
-                    self._lines[int.from_bytes(_exactly(line, 4, self._group.join_seconds), "big")] = line
+                    said = _heard(line, len(self._word) + 4)
+                    if said[:-4] == self._word:  # whoever does not know the run's word is none of its processes
+                        self._lines[int.from_bytes(said[-4:], "big")] = line
         else:
             line = socket.create_connection((self._group.host, self.choose(0)), timeout=self._group.join_seconds)
-            line.sendall(self.process.to_bytes(4, "big"))
+            line.sendall(self._word + self.process.to_bytes(4, "big"))
             self._lines[0] = line
         for process, line in self._lines.items():
             line.settimeout(None)
@@ -240,12 +253,11 @@ class Peers:
         return f"process {self.process} waited {self._group.join_seconds} s for {whom} in vain"
 
 
-def _exactly(line: socket.socket, count: int, seconds: float) -> bytes:
-    line.settimeout(seconds)
-    data = b""
-    while len(data) < count:
-        part = line.recv(count - len(data))
-        if not part:
-            raise PeerError("a process broke its line while it joined")
-        data += part
-    return data
+def _heard(line: socket.socket, count: int) -> bytes:
+    """The first ``count`` bytes from a line; fewer from one that breaks or keeps silent."""
+    line.settimeout(10.0)
+    said = b""
+    with contextlib.suppress(OSError):
+        while len(said) < count and (part := line.recv(count - len(said))):
+            said += part
+    return said

@@ -28,7 +28,7 @@ def state(run: Path) -> Status:
 def cut_off(root: Path, number: signal.Signals, overrides: dict[str, int] | None = None) -> Path:
     """A run whose trainer got a signal between steps 11 and 20, as its recorder did not ask."""
     run = runs.new_run(root, {**SPEC, **(overrides or {})}, name="twice")
-    record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.02"])
+    record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.1"])
     runs.wait_for(lambda: b'"step":13,' in runs.log_of(run))
     runs.kill_trainer(run, number)
     return run
@@ -181,6 +181,17 @@ def _drop_first_attempt(folder: Path) -> None:
     lines = log.read_text().splitlines(keepends=True)
     starts = [number for number, line in enumerate(lines) if '"kind":"run_start"' in line]
     log.write_text("".join(lines[starts[1] :]))
+
+
+def test_an_event_written_down_but_not_yet_repeated_at_the_kill_is_no_forgery(killed: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(killed, tmp_path / "runs" / killed.name))
+    with (run / rundir.EVENTS).open("a") as stream:
+        stream.write(events.encode(events.Phase(time=events.now(), name="saving")) + "\n")
+    assert runs.record(run, resume=True) == 0
+    place = bundle.seal(run, tmp_path / "out", "twice")
+    edit_lines(reading.EVENTS, lambda rows: rows.insert(3, dict(rows[3])))(place)
+    tamper.reseal(place)
+    assert "MET-04" in {result.id for result in verify(place).failures}
 
 
 def test_attempts_on_other_code_are_refused_a_bundle(resumed: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from evidence import attempts, events, rundir
 from .conftest import REPOSITORY, events_of, new_run, run_trainer, spec_with
 
 SPEC = spec_with(
-    training__steps=40, checkpoints__every_steps=8, checkpoints__keep=3, evaluation__max_new_tokens=4,
-    evaluation__every_steps=16,
+    training__steps=120, checkpoints__every_steps=20, checkpoints__keep=3, evaluation__max_new_tokens=4,
+    evaluation__every_steps=60,
 )  # fmt: skip
 FACTS = ("step", "epoch", "loss", "grad_norm", "param_norm", "learning_rate", "examples", "tokens",
          "supervised_tokens", "batch_sha256")  # fmt: skip
@@ -68,8 +68,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose trainer was killed at a moment nobody chose, some time after its second checkpoint. Copy it."""
     run = new_run(tmp_path_factory.mktemp("killed"), SPEC)
     moment = random.SystemRandom().randrange(40)
-    assert cut_off(run, signal.SIGKILL, moment, "saved step 16") == -signal.SIGKILL, f"after {moment} lines"
-    assert 16 <= rows_of(run)[-1].step < 40, f"after {moment} lines"
+    assert cut_off(run, signal.SIGKILL, moment, "saved step 40") == -signal.SIGKILL, f"after {moment} lines"
+    assert 40 <= rows_of(run)[-1].step < 120, f"after {moment} lines"
     return run
 
 
@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_rows_of_an_uninterrupted_one(uninterrupted:
     assert facts_of(copy) == facts_of(uninterrupted)
     resumed = of(copy, events.Resumed)
     assert [(item.attempt, item.step) for item in resumed] == [(2, resumed[0].step)]
-    assert resumed[0].step >= 16
+    assert resumed[0].step >= 40
     rows = {row.step: row for row in rows_of(copy)}
     assert resumed[0].chain_at_step == rows[resumed[0].step].hash == rows[resumed[0].step + 1].prev
     assert all(after.prev == before.hash for before, after in zip(rows_of(copy), rows_of(copy)[1:], strict=False))
@@ -96,9 +96,9 @@ def test_a_killed_run_goes_on_to_the_rows_of_an_uninterrupted_one(uninterrupted:
         item.step: (item.loss, item.correct, item.predictions.sha256) for item in of(uninterrupted, events.Evaluation)
     }
     saved = {item.step: item.parameters_digest for item in of(uninterrupted, events.Checkpoint)}
-    assert of(copy, events.Checkpoint)[-1].parameters_digest == saved[40]
+    assert of(copy, events.Checkpoint)[-1].parameters_digest == saved[120]
     folders = sorted(path.name for path in (copy / "checkpoints").iterdir() if path.is_dir())
-    assert folders == ["step_000000", "step_000024", "step_000032", "step_000040"]
+    assert folders == ["step_000000", "step_000080", "step_000100", "step_000120"]
 
 
 def test_a_run_goes_on_upon_another_number_of_devices(uninterrupted: Path, copy: Path) -> None:
@@ -145,10 +145,10 @@ def test_a_run_told_to_stop_twice_goes_on_to_the_same_rows(uninterrupted: Path, 
                 told = True
     assert process.returncode == 75
     assert of(run, events.Finished)[0].outcome == "stopped"
-    assert of(run, events.Checkpoint)[-1].step == rows_of(run)[-1].step < 40
+    assert of(run, events.Checkpoint)[-1].step == rows_of(run)[-1].step < 120
     assert run_trainer(run).returncode == 0
     assert facts_of(run) == facts_of(uninterrupted)
-    assert [row.step for row in of(run, events.Step)] == list(range(1, 41))  # none was done twice
+    assert [row.step for row in of(run, events.Step)] == list(range(1, 121))  # none was done twice
 
 
 def test_a_signal_before_jax_is_there_ends_in_a_saved_state(tmp_path: Path) -> None:

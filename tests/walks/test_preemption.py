@@ -38,13 +38,13 @@ def started(home: Path, *words: str) -> subprocess.Popen[str]:
 def test_a_run_that_is_preempted_and_killed_ends_as_one_run_with_evidence(tmp_path: Path) -> None:
     settings = (
         "--steps",
-        "400",
+        "1000",
         "--device",
         "cpu",
         "--set",
         "checkpoints.every_steps=100",
         "--set",
-        "checkpoints.keep=9",
+        "checkpoints.keep=99",
     )
     first = started(tmp_path, "train", "smoke_tiny", *settings)
     runs.wait_for(lambda: rundir.folders(tmp_path / "runs"), 240)
@@ -66,7 +66,7 @@ def test_a_run_that_is_preempted_and_killed_ends_as_one_run_with_evidence(tmp_pa
     assert third.returncode == 0, third.stderr
     assert "attempt 3 goes on after step" in third.stdout
     again = assay(tmp_path, "train", "--resume", run.name)
-    assert (again.returncode, again.stderr) == (2, f"Error: run {run.name} is finished: all 400 steps are done\n")
+    assert (again.returncode, again.stderr) == (2, f"Error: run {run.name} is finished: all 1,000 steps are done\n")
 
     sealed = assay(tmp_path, "seal", run.name, "--name", "thrice")
     assert sealed.returncode == 0, sealed.stdout + sealed.stderr
