@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verify.set_defaults(act=_verify)
 
+    export = commands.add_parser("export-weights", help="write a saved state as a Hugging Face folder")
+    export.add_argument("run", help="the run's id or folder")
+    export.add_argument("--step", type=int, help="the state saved after this step (default: the newest)")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to write: new or empty")
+    export.set_defaults(act=_export_weights)
+
     demo = commands.add_parser("demo", help="the whole main job: launch, follow, seal, verify")
     _reach(demo)
     demo.set_defaults(act=_demo)
@@ -128,7 +134,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.resume is not None:
         if asked := _asked(options):
             return _fail(f"a run goes on with the spec it began with, so {asked} cannot be given with --resume")
-        return resume(_run_folder(options.resume), _how(options))
+        return resume(_run(options.resume), _how(options))
     shipped = REPOSITORY / "training" / "configs" / f"{options.config}.yaml"
     config = shipped if not options.config.exists() and shipped.is_file() else options.config
     try:
@@ -141,7 +147,7 @@ def _train(options: argparse.Namespace) -> int:
 def _seal(options: argparse.Namespace) -> int:
     from evidence.command import main as evidence
 
-    run = _run_folder(options.run)
+    run = _run(options.run)
     name = ["--name", options.name] if options.name else []
     return evidence(["seal", str(run), "--into", str(_submissions()), *name])
 
@@ -153,6 +159,25 @@ def _verify(options: argparse.Namespace) -> int:
     bundle = bundle if bundle.is_dir() else _submissions() / options.bundle
     level = ["--level", options.level] if options.level else []
     return evidence(["verify", str(bundle), *level, *(["--json"] if options.json else [])])
+
+
+def _export_weights(options: argparse.Namespace) -> int:
+    os.environ["JAX_PLATFORMS"] = "cpu"  # only files are read and written: leave the accelerator to who trains on it
+    from evidence.canonical import JsonError
+    from evidence.spec import SpecError
+    from training.errors import TrainingError
+    from training.export import export
+
+    run = _run(options.run)
+    try:
+        done = export(run, options.step, options.to)
+    except TrainingError as error:
+        return _fail(str(error))
+    except (OSError, JsonError, SpecError) as error:
+        return _fail(f"{run} cannot be exported: {error}")
+    print(f"Exported step {done.step} to {done.folder}: {done.files} weight file(s), {done.bytes / 1e6:,.1f} MB")
+    print(f"Parameters {done.parameters_digest}; {done.tokenizer}")
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -183,8 +208,8 @@ def _asked(options: argparse.Namespace) -> str:
     return next((name for name, value in given.items() if value), "")
 
 
-def _run_folder(name: str) -> Path:
-    """A run by its folder or its id."""
+def _run(name: str) -> Path:
+    """The folder of a run that was named by its folder or by its id."""
     return Path(name) if Path(name).is_dir() else _runs() / name
 
 

@@ -259,7 +259,9 @@ class _Sealing:
                 source=Path(spec.data.train_path).name,
                 train=self._file("data/train.jsonl"),
                 eval=self._file("eval/eval_set.jsonl"),
+                packing=spec.data.packing,
                 train_rows=data.train_rows,
+                train_sequences=data.train_sequences,
                 eval_rows=data.eval_rows,
                 eval_overlap_rows=data.eval_overlap_rows,
                 truncated_rows=data.truncated_rows,
@@ -287,6 +289,7 @@ class _Sealing:
             program=manifest.Program(
                 sha256=program.program_sha256,
                 lowered_for=program.lowered_for,
+                plan=program.plan,
                 model_flops_per_step=program.model_flops_per_step,
                 compiler_flops_per_step=program.compiler_flops_per_step,
             ),

@@ -89,12 +89,14 @@ class Devices(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Event):
-    """``eval_overlap_rows``: held-out rows whose normalized prompt is also trained on."""
+    """``train_sequences``: what the training rows fill, one each or, packed, several to one.
+    ``eval_overlap_rows``: held-out rows whose normalized prompt is also trained on."""
 
     kind: ClassVar[str] = "data"
     train: FileDigest
     eval: FileDigest
     train_rows: int
+    train_sequences: int
     eval_rows: int
     eval_overlap_rows: int
     truncated_rows: int
@@ -120,12 +122,14 @@ class Model(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Program(Event):
-    """The compiled step. ``program_sha256``: of its StableHLO text. Byte sizes are the compiler's, per device;
-    ``model_flops_per_step`` is 6 x matrix parameters x tokens plus attention, whatever is recomputed."""
+    """The compiled step. ``program_sha256``: of its StableHLO text. ``plan``: with nothing left to choose. Byte sizes
+    are the compiler's, per device; ``model_flops_per_step`` is 6 x matrix parameters x tokens plus attention, whatever
+    is recomputed."""
 
     kind: ClassVar[str] = "program"
     program_sha256: str
     lowered_for: str
+    plan: dict[str, int | str]
     compile_seconds: float
     model_flops_per_step: float
     compiler_flops_per_step: float

@@ -126,7 +126,7 @@ class Hardware:
 class Mesh:
     axes: dict[str, Count]
     devices_used: Count
-    layout: Literal["replicated", "fsdp"]
+    layout: Literal["replicated", "fsdp", "tensor"]
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,9 @@ class Data:
     source: Text
     train: File
     eval: File
+    packing: bool
     train_rows: Count
+    train_sequences: Count
     eval_rows: Count
     eval_overlap_rows: Natural
     truncated_rows: Natural
@@ -243,10 +245,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Program:
-    """``sha256``: of the step's StableHLO text."""
+    """``sha256``: of the step's StableHLO text. ``plan``: how it was laid out, every choice made."""
 
     sha256: Sha256
     lowered_for: Text
+    plan: dict[str, int | str]
     model_flops_per_step: Positive
     compiler_flops_per_step: NotNegative
 

@@ -298,8 +298,9 @@ def _model(manifest: RunManifest) -> str:
 
 def _data(manifest: RunManifest) -> str:
     data = manifest.data
+    packed = f" packed into {data.train_sequences:,} sequences" if data.packing else ""
     return (
-        f"{data.source}: {data.train_rows:,} training rows, {data.eval_rows:,} held out, "
+        f"{data.source}: {data.train_rows:,} training rows{packed}, {data.eval_rows:,} held out, "
         f"{data.eval_overlap_rows} of those also trained on"
     )
 

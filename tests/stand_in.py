@@ -13,9 +13,11 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from evidence import attempts, canonical, events, provenance, rundir
+from evidence.plan import choose
 from evidence.schedule import learning_rate
 from evidence.spec import parameter_count
 from evidence.states import OPTIMIZER, PARAMETERS, leaves_digest, tree_digest
@@ -72,6 +74,7 @@ class StandIn:
             )
         )
         self.phase("loading")
+        plan = choose(spec, devices=1, memory_bytes=0)
         self.say(
             events.Devices(
                 time=events.now(),
@@ -81,7 +84,7 @@ class StandIn:
                 devices_used=1,
                 process_count=1,
                 mesh={"data": 1},
-                layout=spec.plan.layout,
+                layout=plan.layout,
                 runtime="stand-in",
             )
         )
@@ -103,6 +106,7 @@ class StandIn:
                 train=train_file,
                 eval=eval_file,
                 train_rows=40,
+                train_sequences=40,
                 eval_rows=10,
                 eval_overlap_rows=0,
                 truncated_rows=0,
@@ -139,6 +143,7 @@ class StandIn:
                 time=events.now(),
                 program_sha256=program,
                 lowered_for="cpu",
+                plan=asdict(plan),
                 compile_seconds=0.5,
                 model_flops_per_step=6.0 * parameters * tokens,
                 compiler_flops_per_step=1.0,

@@ -10,6 +10,7 @@ import hashlib
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,31 @@ def restore(run: Path, step: int, abstract: State, shardings: State) -> State:
                 f"{folder}: {leaf['path']} has sha256 {leaf['sha256']}, but its leaves file says {expected['sha256']}"
             )
     return state
+
+
+def parameters(run: Path, step: int) -> Iterator[tuple[str, Any]]:
+    """Each parameter saved after ``step`` as (path, numpy array), one at a time, checked against its digest.
+
+    Raises CheckpointError.
+    """
+    folder = (run / rundir.CHECKPOINTS / name_of(step)).resolve()
+    listed = rundir.read_document(folder.with_name(f"{folder.name}.leaves.json"))
+    if not folder.is_dir() or not listed:
+        raise CheckpointError(f"{folder} is not a whole checkpoint: the folder and its leaves file must both be there")
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        for expected in states.part(listed["leaves"], PARAMETERS):
+            name = expected["path"].removeprefix(f"{PARAMETERS}.")
+            asked = ocp.args.PyTreeRestore(
+                item={PARAMETERS: {name: 0}},
+                restore_args={PARAMETERS: {name: ocp.RestoreArgs(restore_type=np.ndarray)}},
+                partial_restore=True,
+            )
+            array = checkpointer.restore(folder, args=asked)[PARAMETERS][name]
+            if (found := hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()) != expected["sha256"]:
+                raise CheckpointError(
+                    f"{folder}: {expected['path']} has sha256 {found}, but its leaves file says {expected['sha256']}"
+                )
+            yield name, array
 
 
 def prune(run: Path, saved: list[int], spec: CheckpointSpec) -> list[int]:

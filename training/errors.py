@@ -12,7 +12,8 @@ TrainingError            exit 1
     ├── LayoutError      the mesh cannot divide what it was given
     ├── DataError        a row, a field, a file
     ├── TokenizerError   a tokenizer that is not there, or too large for the model
-    └── WeightsError     weights that are not there, broken, or of another model
+    ├── WeightsError     weights that are not there, broken, or of another model
+    └── ExportError      a run without the state asked for, or a folder that is in the way
 """
 
 from __future__ import annotations
@@ -70,4 +71,8 @@ class TokenizerError(Refusal):
 
 
 class WeightsError(Refusal):
+    pass
+
+
+class ExportError(Refusal):
     pass

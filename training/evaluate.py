@@ -68,7 +68,7 @@ class Evaluator:
         devices = trainer.placement.devices
         rows_at_once = min(trainer.spec.evaluation.batch_size, len(held_out.rows))
         self._batch = rows_at_once + -rows_at_once % devices
-        whole = trainer.placement.sharding()  # so that every process can read what comes out
+        whole = trainer.placement.in_use(())  # so that every process can read what comes out
         self._loss = jax.jit(
             lambda params, tokens, mask: loss.loss_sum(trainer.model(params), tokens, mask), out_shardings=whole
         )

@@ -12,8 +12,8 @@ import numpy as np
 
 from evidence import canonical, events, provenance, rundir
 from evidence.schedule import learning_rate
-from evidence.spec import RunSpec, parameter_count
-from training import batches, checkpoints, devices, evaluate, mesh, resume, rows, tokenizer, weights
+from evidence.spec import RunSpec, adapter_count, parameter_count
+from training import batches, checkpoints, devices, evaluate, resume, rows, tokenizer, weight_sources, weights
 from training.batches import Batch, Encoded
 from training.errors import DataError, NonFiniteLoss
 from training.evaluate import Evaluator
@@ -33,14 +33,15 @@ def train(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: Pee
     ``profile_steps``: so many steps are traced by the first process.
     """
     spec, past, mine = ask.spec, resume.past(run, ask, peers), peers.folder(run)
-    placement = mesh.place(spec, devices.acquire(spec))
+    trainer = prepare(spec, devices.acquire(spec))
+    placement = trainer.placement
     reporter.emit(devices.describe(placement))
-    encoded, held_out, ids, data = _load(mine, spec, reporter)
+    # A saved state needs no weights, but a tokenizer may lie beside them.
+    folder = None if past.said and spec.tokenizer.kind != "huggingface" else weights.find(spec)
+    encoded, held_out, ids, data = _load(mine, spec, folder, reporter)
     peers.agree("training rows", canonical.digest([data.train.sha256, data.eval.sha256, data.tokenizer_sha256]))
-    folder = None if past.said else weights.find(spec)
 
     reporter.phase("building")
-    trainer = prepare(spec, placement)
     if past.said:
         start = resume.begin(run, past, trainer, reporter, peers)
     else:
@@ -137,7 +138,8 @@ class Loop:
     def _dispatch(self, state: State, batch: Batch, step: int) -> tuple[State, Metrics]:
         put = self._trainer.placement.put_batch
         rate = np.float32(learning_rate(self._spec.optimizer, self._spec.training.steps, step))
-        result: tuple[State, Metrics] = self._program(state, put(batch.tokens), put(batch.mask), rate)
+        arrays = {name: put(array) for name, array in batch.arrays.items()}
+        result: tuple[State, Metrics] = self._program(state, arrays, rate)
         return result
 
     def _report(self, step: int, batch: Batch, metrics: Metrics) -> None:
@@ -149,11 +151,11 @@ class Loop:
         training = self._spec.training
         if (before := self._done_before.pop(step, None)) and (wrong := resume.differs(before, loss)):
             self._reporter.warn("step_differs", wrong)
-        in_use, peak = devices.memory()
+        in_use, peak = devices.memory_in_use()
         self._reporter.report(
             StepFacts(
                 step=step,
-                epoch=step * training.batch_size / len(self._encoded.rows),
+                epoch=step * training.batch_size / len(self._encoded.tokens),
                 loss=loss,
                 grad_norm=grad_norm,
                 param_norm=param_norm,
@@ -180,11 +182,14 @@ class Loop:
         self._evaluator.run(self._mine, state.params, step, digest, self._reporter)
 
 
-def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
-    """Rows, tokenizer and encoded data; writes the run's data files. Raises DataError, TokenizerError."""
+def _load(
+    run: Path, spec: RunSpec, folder: Path | None, reporter: Reporter
+) -> tuple[Encoded, evaluate.HeldOut, Tokenizer, events.Data]:
+    """Rows, tokenizer (beside the weights in ``folder`` when it has no path of its own) and encoded data; writes the
+    run's data files. Raises DataError, TokenizerError."""
     found = rows.read(spec.data)
     texts = (batches.prompt_text(row.prompt, spec.data.template) + row.answer for row in found.train)
-    ids = tokenizer.load(spec, texts, Path(spec.weights.path) if spec.weights.path else None)
+    ids = tokenizer.load(spec, texts, folder)
     tokenizer.save(ids, run / rundir.TOKENIZER)
     length = spec.training.sequence_length
     encoded = batches.encode(found.train, spec.data, ids, length)
@@ -192,6 +197,8 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
         raise DataError(
             f"no row of {spec.data.train_path} has an answer within training.sequence_length {length}; raise it"
         )
+    if spec.data.packing:
+        encoded = batches.pack(encoded, ids.pad)
     held_out = evaluate.prepare(spec, found.held_out, ids)
     if encoded.truncated:
         reporter.warn(
@@ -212,6 +219,7 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
         train=rows.write(run, "data/train.jsonl", encoded.rows),
         eval=rows.write(run, f"{rundir.EVAL}/eval_set.jsonl", found.held_out),
         train_rows=len(encoded.rows),
+        train_sequences=len(encoded.tokens),
         eval_rows=len(found.held_out),
         eval_overlap_rows=overlap,
         truncated_rows=encoded.truncated,
@@ -221,24 +229,21 @@ def _load(run: Path, spec: RunSpec, reporter: Reporter) -> tuple[Encoded, evalua
         first_batch=rows.write_once(run, rundir.FIRST_BATCH, batches.first_batch_lines(encoded, first, ids)),
     )
     reporter.emit(data)
-    reporter.say(f"{data.train_rows:,} training rows, {data.eval_rows:,} held out")
+    packed = f" in {data.train_sequences:,} sequences" if encoded.packed else ""
+    reporter.say(f"{data.train_rows:,} training rows{packed}, {data.eval_rows:,} held out")
     return encoded, held_out, ids, data
 
 
 def _describe(spec: RunSpec, state: State) -> events.Model:
-    parameters = parameter_count(spec.model)
-    sources = {
-        "random": "random",
-        "folder": f"folder {Path(spec.weights.path).name}",
-        "hub": f"{spec.weights.repository}@{spec.weights.revision}",
-    }
+    adapters = adapter_count(spec.model, spec.lora)
+    parameters = parameter_count(spec.model) + adapters
     return events.Model(
         time=events.now(),
         parameters=parameters,
-        trainable_parameters=parameters,
+        trainable_parameters=adapters or parameters,
         parameter_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)),
         optimizer_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state.moments)),
-        weights=sources[spec.weights.source],
+        weights=weight_sources.name_of(spec.weights),
         parameters_digest=checkpoints.parameters_digest(state.params),
     )
 

@@ -150,8 +150,9 @@ def counters(bundle: Bundle) -> Findings:
         examples = row.step * training.global_batch_size
         yield from differs(reading.METRICS, f"step {row.step}: examples", examples, row.examples)
         yield from differs(reading.METRICS, f"step {row.step}: tokens", examples * training.sequence_length, row.tokens)
-        if not close(examples / data.train_rows, row.epoch, 1e-9):
-            yield Finding(reading.METRICS, f"step {row.step}: epoch", str(examples / data.train_rows), str(row.epoch))
+        epoch = examples / data.train_sequences
+        if not close(epoch, row.epoch, 1e-9):
+            yield Finding(reading.METRICS, f"step {row.step}: epoch", str(epoch), str(row.epoch))
     last = bundle.rows[-1]
     for name in ("examples", "tokens", "supervised_tokens"):
         yield from differs(reading.MANIFEST, f"$.training.{name}", getattr(last, name), getattr(training, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evidence import reading
 from evidence.checks.check import Family, Findings, NotRun, close
-from evidence.hardware import TPU_PEAK_FLOPS, peak_flops
+from evidence.hardware import peak_flops, tpu_peak_flops
 from evidence.reading import Bundle
 from evidence.verdict import Finding
 
@@ -31,7 +31,7 @@ def flops(bundle: Bundle) -> Findings:
 @family.check("PHY-02", "no row claims a share of a peak that is not its hardware's", "E2")
 def utilization(bundle: Bundle) -> Findings:
     manifest = bundle.manifest
-    peak = TPU_PEAK_FLOPS.get(manifest.hardware.device_kind, 0) * manifest.mesh.devices_used
+    peak = (tpu_peak_flops(manifest.hardware.device_kind) or 0) * manifest.mesh.devices_used
     for row in bundle.rows:
         share = manifest.program.model_flops_per_step / row.step_seconds / peak if peak else 0.0
         if row.model_flops_utilization and not close(share, row.model_flops_utilization, 1e-6):

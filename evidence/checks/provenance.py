@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 
 from evidence import canonical, config_file, events, provenance, reading, scoring
 from evidence.checks.check import Family, Findings, NotRun, differs
+from evidence.hardware import device_memory_bytes
 from evidence.manifest import FilesSource, GitSource
+from evidence.plan import choose
 from evidence.reading import Bundle
-from evidence.spec import SpecError, resolve
+from evidence.spec import SpecError, parse, resolve
 from evidence.verdict import Finding
 
 family = Family("provenance")
@@ -109,8 +112,8 @@ def manifest_is_config(bundle: Bundle) -> Findings:
         "optimizer.weight_decay": training.weight_decay,
         "optimizer.gradient_clip": training.gradient_clip,
         "data.loss_on": training.loss_on,
+        "data.packing": bundle.manifest.data.packing,
         "tokenizer.kind": bundle.manifest.tokenizer.kind,
-        "plan.layout": bundle.manifest.mesh.layout,
     }
     for key, value in stated.items():
         section, _, name = key.partition(".")
@@ -118,6 +121,18 @@ def manifest_is_config(bundle: Bundle) -> Findings:
     asked = spec["device"]
     if asked != "auto":
         yield from differs(reading.MANIFEST, "$.hardware.platform", asked, bundle.manifest.hardware.platform)
+
+
+@family.check("PRV-16", "the plan is the config's, and what it left open was chosen by rule", "E2")
+def plan_by_rule(bundle: Bundle) -> Findings:
+    manifest, told = bundle.manifest, bundle.event(events.Program)
+    hardware = manifest.hardware
+    memory = device_memory_bytes(hardware.device_kind, hardware.devices[0].memory_bytes)
+    chosen = asdict(choose(parse(bundle.document("config/effective.json")), manifest.mesh.devices_used, memory))
+    for key in sorted({*chosen, *manifest.program.plan, *told.plan}):
+        yield from differs(reading.MANIFEST, f"$.program.plan.{key}", chosen.get(key), manifest.program.plan.get(key))
+        yield from differs(reading.EVENTS, f"program: plan.{key}", chosen.get(key), told.plan.get(key))
+    yield from differs(reading.MANIFEST, "$.mesh.layout", chosen["layout"], manifest.mesh.layout)
 
 
 @family.check("PRV-07", "the data are those that were trained on", "E2")
@@ -135,6 +150,10 @@ def data_identity(bundle: Bundle) -> Findings:
             counts = Counter(line.get("id") for line in lines)
             if len(counts) != len(lines):
                 yield Finding(name, "id", "each id once", f"{counts.most_common(1)[0][0]!r} more than once")
+    yield from differs(reading.MANIFEST, "$.data.train_sequences", told.train_sequences, data.train_sequences)
+    if data.train_sequences != data.train_rows and not (data.packing and data.train_sequences < data.train_rows):
+        most = f"at most {data.train_rows}" if data.packing else f"{data.train_rows}, without packing"
+        yield Finding(reading.MANIFEST, "$.data.train_sequences", most, str(data.train_sequences))
     yield from differs(reading.MANIFEST, "$.tokenizer.sha256", told.tokenizer_sha256, bundle.manifest.tokenizer.sha256)
 
 

@@ -130,7 +130,7 @@ def test_what_was_asked_comes_back(tmp_path: Path) -> None:
             "prompt",
             "data.answer_field must differ from data.prompt_field, got the text 'prompt' for both",
         ),
-        ("weights.source", "hub", "weights.repository must be owner/name when weights.source is hub"),
+        ("weights.source", "hub", "weights.repository must be owner/name when weights.source is hub, got the text ''"),
         (
             "name",
             "../x",
@@ -173,7 +173,7 @@ def test_the_schema_describes_every_setting() -> None:
 
 def test_settings_of_a_command_line_are_typed() -> None:
     assert typed_setting("optimizer.learning_rate", "1e-5") == 1e-5
-    assert typed_setting("plan.scan_layers", "true") is True
+    assert typed_setting("plan.layers", "scanned") == "scanned"
     with pytest.raises(SpecError, match=r"training\.steps must be an integer, got 'many'"):
         typed_setting("training.steps", "many")
 

@@ -88,10 +88,10 @@ def tiny() -> Any:
     """A compiled tiny trainer: (trainer, program, encoded rows, tokenizer)."""
     import jax
 
-    from training import batches, mesh, rows, step, tokenizer
+    from training import batches, rows, step, tokenizer
 
     spec = spec_with()
-    trainer = step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    trainer = step.prepare(spec, jax.devices()[:1])
     program, _ = step.compile_step(trainer)
     found = rows.read(spec.data)
     bytes_ = tokenizer.Bytes()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evidence import canonical, rundir
-from training import batches, checkpoints, mesh, step, weights
+from training import batches, checkpoints, step, weights
 from training.errors import CheckpointError
 
 from .conftest import spec_with
@@ -19,7 +19,7 @@ def saved(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, st
     """A run folder with the state after one step."""
     trainer, program, encoded, _ = tiny
     batch = batches.batch(encoded, 1, trainer.spec.training.batch_size, 1)
-    state, _ = program(trainer.start(weights.random(trainer)), batch.tokens, batch.mask, np.float32(1e-3))
+    state, _ = program(trainer.start(weights.random(trainer)), batch.arrays, np.float32(1e-3))
     run = tmp_path_factory.mktemp("run")
     checkpoints.save(run, state, 1, "c" * 64)
     return run, state
@@ -58,7 +58,7 @@ def test_a_changed_digest_is_found_when_restoring(tiny: Any, saved: tuple[Path, 
 
 def test_a_checkpoint_of_another_model_is_refused(saved: tuple[Path, step.State]) -> None:
     spec = spec_with(model__hidden_size=40)
-    other = step.prepare(spec, mesh.place(spec, jax.devices()[:1]))
+    other = step.prepare(spec, jax.devices()[:1])
     with pytest.raises(CheckpointError, match="is of another model"):
         checkpoints.restore(saved[0], 1, other.abstract, other.shardings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_long_rows_are_cut_and_rows_without_an_answer_left_are_dropped() -> None
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 40))
 def test_each_epoch_visits_every_row_once(seed: int, size: int) -> None:
     all_rows, count = encoded(), len(ROWS)
-    seen = [row for step in range(1, 2 * count + 1) for row in batches.batch(all_rows, seed, size, step).rows]
+    seen = [row for step in range(1, 2 * count + 1) for row in batches.batch(all_rows, seed, size, step).sequences]
     for epoch in range(size):
         assert sorted(seen[epoch * count : (epoch + 1) * count]) == list(range(count))
 
@@ -114,7 +115,7 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 
 def test_the_mask_is_in_a_batch_s_digest() -> None:
     batch = batches.batch(encoded(), 0, 4, 1)
-    assert batch.sha256 != batches.Batch(batch.tokens, np.ones_like(batch.mask), batch.rows).sha256
+    assert batch.sha256 != replace(batch, arrays={**batch.arrays, "mask": np.ones_like(batch.mask)}).sha256
 
 
 @given(st.text())

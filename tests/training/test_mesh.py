@@ -11,6 +11,7 @@ import pytest
 
 from evidence import events
 from evidence.schedule import learning_rate
+from evidence.spec import PlanSpec
 from training import batches, mesh, weights
 from training.errors import LayoutError
 
@@ -24,7 +25,7 @@ def losses_of_one_device(tiny: Any) -> list[float]:
     for step in range(1, training.steps + 1):
         batch = batches.batch(encoded, training.seed, training.batch_size, step)
         rate = np.float32(learning_rate(trainer.spec.optimizer, training.steps, step))
-        state, metrics = program(state, batch.tokens, batch.mask, rate)
+        state, metrics = program(state, batch.arrays, rate)
         losses.append(float(metrics.loss))
     return losses
 
@@ -52,10 +53,10 @@ def test_eight_devices_lose_what_one_loses(
 def test_a_batch_that_devices_cannot_share_is_refused() -> None:
     spec = spec_with(training__batch_size=12, training__gradient_accumulation=2)
     with pytest.raises(LayoutError, match=r"6 rows, which 4 devices cannot share evenly; make it a multiple of 8"):
-        mesh.place(spec, jax.devices()[:1] * 4)
+        mesh.place(spec, PlanSpec(layout="fsdp"), jax.devices()[:1] * 4)
 
 
 def test_a_width_that_devices_cannot_share_is_refused() -> None:
     spec = spec_with(training__batch_size=12, model__hidden_size=32)
     with pytest.raises(LayoutError, match=r"hidden_size 32 over 3 devices.*use plan\.layout replicated"):
-        mesh.place(spec, jax.devices()[:1] * 3)
+        mesh.place(spec, PlanSpec(layout="fsdp"), jax.devices()[:1] * 3)

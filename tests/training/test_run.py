@@ -213,6 +213,10 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tmp_path: Pat
     [
         ({"device": "tpu"}, "device tpu "),
         ({"data__train_path": "training/data/nowhere.jsonl"}, "training/data/nowhere.jsonl cannot be read"),
+        (
+            {"weights__source": "kaggle", "weights__handle": "google/nothing/transformers/2b/2"},
+            "the Kaggle model google/nothing/transformers/2b/2 is not attached",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path: Path, settings: dict[str, str], sentence: str) -> None:

@@ -118,7 +118,7 @@ const schema = {
         answer_field: { type: 'string', title: 'Answer field' },
       },
     },
-    plan: { type: 'object', properties: { scan_layers: { type: 'boolean', title: 'Scan layers' } } },
+    plan: { type: 'object', properties: { layers: { type: 'string', title: 'Layers', enum: ['auto', 'unrolled', 'scanned'], default: 'auto' } } },
   },
 }
 
@@ -137,7 +137,7 @@ function aConfig(name: string, change: Partial<Config> = {}): Config {
       training: { steps: 20 },
       optimizer: { learning_rate: 0.001, schedule: 'a' },
       data: { train_path: 'training/data/x.jsonl', template: '{prompt}\n{answer}', answer_field: 'answer' },
-      plan: { scan_layers: false },
+      plan: { layers: 'auto' },
     },
     sha256: 'a'.repeat(64),
     problem: null,

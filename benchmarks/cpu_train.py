@@ -1,0 +1,138 @@
+"""Tokens per CPU-second of one training step: Assay's trainer and transformers' FlaxGemma, interleaved in one process.
+
+The same decoder, the same initial weights, the same batches, AdamW in float32 with weight decay and clipping: both
+losses must agree before anything is timed. CPU time is the process's own, over all threads.
+
+    python -m benchmarks.cpu_train [--rounds 15] [--steps 2] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import peer
+from evidence.spec import RunSpec, parse
+from training import weights
+from training.step import compile_step, prepare
+
+BATCH, LENGTH = 16, 128
+DOCUMENT: dict[str, Any] = {
+    "name": "cpu_train",
+    "model": {
+        "vocab_size": 4096, "hidden_size": 256, "intermediate_size": 2048, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 64,
+    },
+    "data": {"train_path": "none"},
+    "training": {"steps": 1000, "batch_size": BATCH, "sequence_length": LENGTH},
+    "optimizer": {"learning_rate": 1e-3, "schedule": "constant", "weight_decay": 0.01},
+    "device": "cpu",
+}  # fmt: skip
+
+Step = Callable[[], float]
+
+
+def batch() -> dict[str, np.ndarray[Any, Any]]:
+    tokens = np.random.default_rng(0).integers(3, DOCUMENT["model"]["vocab_size"], (BATCH, LENGTH)).astype(np.int32)
+    return {"tokens": tokens, "mask": np.ones((BATCH, LENGTH), np.uint8)}
+
+
+def ours(spec: RunSpec) -> tuple[Step, Any]:
+    """One step of Assay's trainer, and its initial parameters."""
+    trainer = prepare(spec, jax.devices()[:1])
+    program, _ = compile_step(trainer)
+    initial = weights.random(trainer)
+    state = [trainer.start(jax.tree.map(jnp.copy, initial))]
+    arrays, rate = batch(), np.float32(spec.optimizer.learning_rate)
+
+    def step() -> float:
+        state[0], metrics = program(state[0], arrays, rate)
+        return float(metrics.loss)
+
+    return step, initial
+
+
+def theirs(spec: RunSpec, initial: Any) -> Step:
+    """One step of FlaxGemma on the same weights: jitted whole, its state donated."""
+    program = jax.jit(peer.update(spec), donate_argnums=(0, 1))
+    params = _as_transformers(spec, initial)
+    state, tokens = [params, peer.transformation(spec).init(params)], batch()["tokens"]
+
+    def step() -> float:
+        state[0], state[1], loss, *_ = program(state[0], state[1], tokens)
+        return float(loss)
+
+    return step
+
+
+def measure(step: Step, steps: int) -> float:
+    """CPU-seconds of one step."""
+    started = time.process_time()
+    for _ in range(steps):
+        step()
+    return (time.process_time() - started) / steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    spec = parse(DOCUMENT)
+    own, initial = ours(spec)
+    steps: dict[str, Step] = {"assay": own, "flax_gemma": theirs(spec, initial)}
+    for number in range(1, 4):
+        losses = {name: step() for name, step in steps.items()}
+        if abs(losses["assay"] - losses["flax_gemma"]) > 1e-4 * losses["flax_gemma"]:
+            raise SystemExit(f"not the same work: after {number} steps the losses are {losses}")
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(options.rounds):
+        order = list(steps) if number % 2 else list(steps)[::-1]
+        for name in order:
+            seconds[name].append(measure(steps[name], options.steps))
+    rates = {name: BATCH * LENGTH / statistics.median(found) for name, found in seconds.items()}
+    ratios = [theirs / mine for mine, theirs in zip(seconds["assay"], seconds["flax_gemma"], strict=True)]
+    for name, rate in rates.items():
+        print(f"{name:12} {rate:8,.0f} tokens per CPU-second (median of {options.rounds})")
+    print(f"ratio        {statistics.median(ratios):8.3f} (median of the rounds' ratios)")
+    if options.json:
+        document = {"tokens_per_cpu_second": rates, "ratio": statistics.median(ratios), "rounds": options.rounds,
+                    "jax": jax.__version__, "cpu": _cpu(), "model": DOCUMENT["model"]}  # fmt: skip
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _as_transformers(spec: RunSpec, params: Any) -> Any:
+    """Our parameters as FlaxGemma nests them; its dense layers keep matrices as (in, out), as ours do."""
+    tree: dict[str, Any] = {}
+    for ours, theirs, transposed in weights.names(spec.model):
+        leaf: Any = params
+        for part in ours.split("."):
+            leaf = leaf[int(part) if part.isdigit() else part]
+        *parts, last = theirs.split(".")
+        node = tree
+        for part in parts:
+            node = node.setdefault(part, {})
+        node["kernel" if transposed else "embedding" if "embed" in theirs else last] = jnp.copy(leaf)
+    return tree
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The real TPU compiler, on steps small enough for a test: what fits, what does not, and what is said of either."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence import canonical, config_file, preflight, rundir, typed
+from evidence.hardware import TOPOLOGIES
+from evidence.preflight import DoesNotFit, Estimate, Fits, LargestBatch, NoEstimate, Report, Request
+from evidence.spec import resolve
+
+from .conftest import REPOSITORY, SMOKE, TINY
+
+HUGE = {
+    "model.hidden_size": 8192,
+    "model.intermediate_size": 65536,
+    "model.num_attention_heads": 8,
+    "training.batch_size": 8,
+    "plan.layout": "replicated",
+}
+"""Two layers of 3.4 billion parameters: 54 GB with their optimizer, whole on each device."""
+
+
+def ask(folder: Path, topology: str = "v5e-8", search: bool = False, largest: bool = False, **settings: Any) -> Path:
+    dotted = {name.replace("__", "."): value for name, value in settings.items()}
+    spec, _ = resolve(config_file.load(SMOKE)[0], {**TINY, "device": "tpu", **dotted})
+    folder.mkdir()
+    request = Request("smoke_tiny.yaml", topology, spec.as_dict(), search, largest)
+    rundir.write_document(folder / preflight.REQUEST, typed.write(request))
+    return folder
+
+
+def job(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "training.preflight", str(folder)],
+        cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+
+
+def report_of(folder: Path) -> Report:
+    return typed.read(Report, canonical.read(folder / preflight.REPORT))  # type: ignore[no-any-return]
+
+
+def test_a_step_that_fits_is_measured_by_the_compiler(tmp_path: Path) -> None:
+    folder = ask(tmp_path / "fits", search=True, largest=True, training__sequence_length=256, model__vocab_size=30_000)
+    ended = job(folder)
+    assert ended.returncode == 0, ended.stderr
+    report = report_of(folder)
+    assert report.fits
+    assert report.verdict.startswith("Fits: batch 8 × 256 of smoke_tiny on v5e-8 peaks at ")
+    assert [plan.plan["layout"] for plan in report.plans] == ["replicated", "tensor", "fsdp"]
+    best = report.plans[report.chosen]
+    assert isinstance(best, Fits)
+    for plan in report.plans:
+        assert isinstance(plan, Fits)
+        assert isinstance(plan.estimate, Estimate)
+        assert plan.estimate.step_seconds_at_most >= best.estimate.step_seconds_at_most  # type: ignore[union-attr]
+        memory = plan.memory
+        assert memory.peak == memory.parameters + memory.optimizer + memory.other_arguments + memory.temporaries
+        assert 0 < memory.peak < memory.limit == int(15.75 * 2**30)
+        assert plan.received_bytes
+    assert isinstance(report.largest, LargestBatch)
+    assert report.largest.batch_size > 8
+    assert report.largest.batch_size % 8 == 0
+    assert report.largest.peak <= report.target.memory_bytes
+    said = [canonical.decode(line) for line in (folder / preflight.PROGRESS).read_text().splitlines()]
+    assert said[-1]["doing"] == report.verdict
+    assert said[-1]["done"] == said[-1]["total"] > 3
+
+
+def test_a_step_that_does_not_fit_is_refused_in_the_compilers_words_with_what_would_fit(tmp_path: Path) -> None:
+    folder = ask(tmp_path / "huge", **{name.replace(".", "__"): value for name, value in HUGE.items()})
+    ended = job(folder)
+    assert ended.returncode == 0, ended.stderr
+    report = report_of(folder)
+    assert not report.fits
+    only = report.plans[report.chosen]
+    assert isinstance(only, DoesNotFit)
+    assert "Ran out of memory" in only.message
+    assert only.needed_bytes > only.limit_bytes
+    assert report.verdict.startswith("Does not fit: batch 8 × 40 of smoke_tiny on v5e-8 needs ")
+    assert len(report.advice) == 1
+    assert "plan.layout=" in report.advice[0]
+    assert "makes it fit: " in report.advice[0]
+
+
+def test_a_device_whose_clock_is_unknown_gets_no_times(tmp_path: Path) -> None:
+    folder = ask(tmp_path / "v6e", topology="v6e-8")
+    assert job(folder).returncode == 0
+    (plan,) = report_of(folder).plans
+    assert isinstance(plan, Fits)
+    assert isinstance(plan.estimate, NoEstimate)
+    assert "clock of a TPU v6 lite is not known" in plan.estimate.because
+
+
+def test_a_batch_the_topology_cannot_share_is_refused_before_anything_compiles(tmp_path: Path) -> None:
+    folder = ask(tmp_path / "odd", training__batch_size=12)
+    assert job(folder).returncode == 0
+    report = report_of(folder)
+    assert not report.fits
+    assert report.verdict.startswith("Cannot be laid out: training.batch_size 12")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"topology": "v9-8"}, f"topology must be one of {', '.join(TOPOLOGIES)}, got 'v9-8'"),
+        ({"spec": {}}, "model is missing"),
+    ],
+)
+def test_a_request_that_cannot_be_met_leaves_its_reason(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    folder = ask(tmp_path / "bad")
+    request = canonical.read(folder / preflight.REQUEST)
+    rundir.write_document(folder / preflight.REQUEST, {**request, **change})
+    assert job(folder).returncode == 2
+    assert sentence in canonical.read(folder / preflight.ERROR)["message"]
+    assert not (folder / preflight.REPORT).exists()
