@@ -35,8 +35,12 @@ def _parser() -> argparse.ArgumentParser:
     launch.set_defaults(act=_launch)
 
     train = commands.add_parser("train", help="train here, recorded, without a server")
-    train.add_argument("config", type=Path, help="a config file, or the name of a shipped one")
+    train.add_argument("config", type=Path, nargs="?", help="a config file, or the name of a shipped one")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run that ended early: its id or folder")
     _ask(train)
+    train.add_argument("--processes", type=_count, default=1, metavar="N", help="train in N processes on this machine")
+    train.add_argument("--profile", action="store_true", help="trace some steps for TensorBoard and Perfetto")
+    train.add_argument("--profile-steps", type=_count, default=3, metavar="N", help="so many of them (3)")
     train.set_defaults(act=_train)
 
     preflight = commands.add_parser("preflight", help="will it fit? ask the TPU's own compiler, without a TPU")
@@ -137,14 +141,20 @@ def _launch(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from assay.local import train
+    from assay.local import resume, train
     from evidence.spec import SpecError
 
+    if (options.config is None) == (options.resume is None):
+        return _fail("assay train takes a config to begin a run, or --resume RUN to go on with one; give one of them")
+    if options.resume is not None:
+        if asked := _asked(options):
+            return _fail(f"a run goes on with the spec it began with, so {asked} cannot be given with --resume")
+        return resume(_run(options.resume), _how(options))
     try:
         overrides = _overrides(options)
     except SpecError as error:
         return _fail(str(error))
-    return train(_config(options.config), overrides, options.name, _home())
+    return train(_config(options.config), overrides, options.name, _home(), _how(options))
 
 
 def _preflight(options: argparse.Namespace) -> int:
@@ -200,6 +210,28 @@ def _demo(options: argparse.Namespace) -> int:
     from assay.demo import demo
 
     return demo(options.url, options.token)
+
+
+def _count(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _how(options: argparse.Namespace) -> list[str]:
+    """What the trainer is told besides its run: it changes nothing of what is computed."""
+    processes = ["--processes", str(options.processes)] if options.processes > 1 else []
+    return [*processes, *(["--profile-steps", str(options.profile_steps)] if options.profile else [])]
+
+
+def _asked(options: argparse.Namespace) -> str:
+    """The first option that asks for another spec; empty for none."""
+    given = {
+        "--set": options.settings, "--steps": options.steps, "--data": options.data, "--device": options.device,
+        "--name": options.name,
+    }  # fmt: skip
+    return next((name for name, value in given.items() if value), "")
 
 
 def _run(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""``assay train``: a recorded run in this terminal, without a server."""
+"""``assay train``: a recorded run in this terminal, without a server; ``--resume`` goes on with one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 
 from assay.progress import RunProgress, console, errors
-from evidence import config_file, events, preflight_folder, record, rundir
+from evidence import attempts, config_file, events, preflight_folder, record, rundir
 from evidence.provenance import REPOSITORY
 from evidence.spec import Scalar, SpecError, resolve
 from evidence.status import ENDED, LIVE, status
 
+RESUMABLE = 75
+"""Exit code of a run that was stopped and can be resumed: EX_TEMPFAIL, as the trainer's own."""
 
-def train(config: Path, overrides: dict[str, Scalar], name: str, home: Path) -> int:
+
+def train(config: Path, overrides: dict[str, Scalar], name: str, home: Path, how: list[str]) -> int:
     """Create a run folder below ``home/runs``, train in it, show how it goes; 0 when the run finished."""
     try:
         document, text = config_file.load(config)
@@ -36,14 +39,32 @@ def train(config: Path, overrides: dict[str, Scalar], name: str, home: Path) -> 
         preflight=preflight_folder.newest_for(home / "preflights", spec),
     )
     console.print(f"Run {run.name} in {run}")
-    return _watch(run, spec.training.steps)
+    return _watch(run, spec.training.steps, how)
 
 
-def _watch(run: Path, steps: int) -> int:
+def resume(run: Path, how: list[str]) -> int:
+    """Start the next attempt of the run in ``run``, show how it goes; 0 when the run finished."""
+    try:
+        attempts.check(run)
+    except attempts.CannotResume as error:
+        errors.print(f"Error: {error}", markup=False)
+        return 2
+    console.print(f"Resuming run {run.name} in {run}")
+    return _watch(run, rundir.read_ask(run).spec.training.steps, how, resume=True)
+
+
+def _watch(run: Path, steps: int, how: list[str], *, resume: bool = False) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: record.request_stop(run))
-    record.launch(run, [sys.executable, "-m", "training", str(run)])
-    offset, finished, speed = 0, None, 0.0
+    said = run / rundir.EVENTS
+    _, offset = rundir.whole_lines(said, 0, limit_bytes=-1) if resume else ([], 0)
+    recorder = record.launch(run, [sys.executable, "-m", "training", str(run), *how], resume=resume)
+    while resume and rundir.read_document(run / rundir.LAUNCH).get("recorder", {}).get("pid") != recorder.pid:
+        if recorder.poll() is not None:
+            errors.print(f"Error: run {run.name} was not resumed; {run / rundir.RECORDER_LOG} says why", markup=False)
+            return 2
+        time.sleep(0.02)
+    finished = None
     with RunProgress(steps) as bar:
         while True:
             lines, offset = rundir.whole_lines(run / rundir.EVENTS, offset)
@@ -51,9 +72,10 @@ def _watch(run: Path, steps: int) -> int:
                 event = events.decode(line)
                 if isinstance(event, events.Phase):
                     bar.phase(event.name)
+                elif isinstance(event, events.Resumed):
+                    bar.say(f"  attempt {event.attempt} goes on after step {event.step}")
                 elif isinstance(event, events.Step):
-                    speed = event.tokens / event.step / event.step_seconds if event.step_seconds else speed
-                    bar.step(event.step, event.loss, speed)
+                    bar.step(event.step, event.loss, event.tokens_per_second)
                 elif isinstance(event, events.Evaluation):
                     bar.say(
                         f"  step {event.step}: {event.exact_match:.1%} exact match "
@@ -69,8 +91,15 @@ def _watch(run: Path, steps: int) -> int:
             if not lines:
                 time.sleep(0.1)
     assert state.state not in LIVE
+    if (run / rundir.PROFILE).is_dir():
+        console.print(f"The trace is for: tensorboard --logdir {run / rundir.PROFILE}, or https://ui.perfetto.dev")
     if state.state == "finished":
         console.print(f"Finished. Seal it with: assay seal {run}")
         return 0
     errors.print(f"{state.state.capitalize()}: {state.reason}", markup=False)
-    return 1
+    try:
+        attempts.check(run)
+    except attempts.CannotResume:
+        return 1
+    errors.print(f"Go on with: assay train --resume {run}", markup=False)
+    return RESUMABLE if state.state == "stopped" else 1

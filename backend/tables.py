@@ -57,6 +57,10 @@ steps = Table(
     Column("step_seconds", Float, nullable=False),
     Column("tokens_per_second", Float),
     Column("epoch", Float, nullable=False),
+    # Where the device's peak, and what its runtime tells of memory, are known.
+    Column("model_flops_utilization", Float),
+    Column("device_memory_bytes", Integer),
+    Column("device_memory_peak_bytes", Integer),
     Index("steps_by_offset", "run", "offset"),
     sqlite_with_rowid=False,
 )

@@ -9,10 +9,12 @@ import re
 import shutil
 import statistics
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from evidence import (
+    attempts,
     canonical,
     config_file,
     events,
@@ -97,15 +99,20 @@ class _Sealing:
         self.run, self.folder, self.name = run, folder, name
         self.ask = rundir.read_ask(run)
         self.launch = rundir.read_document(run / rundir.LAUNCH)
+        earlier = range(1, self.launch.get("attempt", 1))
+        places = [run / rundir.ATTEMPTS / str(number) / rundir.LAUNCH for number in earlier]
+        self.launches = [*(found for place in places if (found := rundir.read_document(place))), self.launch]
         lines, _ = rundir.whole_lines(run / rundir.EVENTS, 0, limit_bytes=-1)
         try:
             self.events = [(line.decode(), events.decode(line)) for line in lines]
         except (events.EventError, UnicodeDecodeError) as error:
             raise SealRefused([_refusal("STR-04", rundir.EVENTS, "event lines", str(error))]) from None
-        self.rows = [event for _, event in self.events if isinstance(event, events.Step)]
-        finished = [event for _, event in self.events if isinstance(event, events.Finished)]
-        self.finished = finished[-1] if finished else None
+        self.standing = attempts.standing(self.events)
+        self.rows = [event for _, event in self.standing if isinstance(event, events.Step)]
+        self.finished = attempts.last((event for _, event in self.events), events.Finished)
         self.status = status(run, self.finished)
+        if self.finished and self.finished.time < self.launch.get("started_at", ""):
+            self.finished = None  # an earlier attempt's word
         if self.status.state not in ENDED:
             raise SealRefused([_refusal("MET-09", "state", "a run that has ended", self.status.state)])
         if not self.rows or self.finished is None:
@@ -115,11 +122,11 @@ class _Sealing:
     def build(self) -> None:
         self.folder.mkdir()
         self._copy(rundir.OUTPUT, reading.LOG)
-        self._write_lines(reading.METRICS, (line for line, event in self.events if isinstance(event, events.Step)))
+        self._write_lines(reading.METRICS, (line for line, event in self.standing if isinstance(event, events.Step)))
         self._write_lines(
             reading.EVENTS, (line for line, event in self.events if not isinstance(event, events.Step | events.Sample))
         )
-        samples = [line for line, event in self.events if isinstance(event, events.Sample)]
+        samples = [line for line, event in self.standing if isinstance(event, events.Sample)]
         if samples:
             self._write_lines(reading.SAMPLES, samples)
         self._write_config()
@@ -155,7 +162,8 @@ class _Sealing:
             self._copy(rundir.COMMIT, "source/commit.json")
 
     def _checkpoints(self) -> list[manifest.Included | manifest.LeftOut]:
-        saved = [event for event in self._all(events.Checkpoint) if (self.run / event.path).is_dir()]
+        told = [event for _, event in self.standing if isinstance(event, events.Checkpoint)]
+        saved = [event for event in told if (self.run / event.path).is_dir()]
         included = sum(event.bytes for event in saved) <= LARGEST_CHECKPOINTS_BYTES
         found: list[manifest.Included | manifest.LeftOut] = []
         for event in saved:
@@ -197,12 +205,13 @@ class _Sealing:
                 run_id=self.ask.run_id,
                 nonce=self.ask.nonce,
                 created_at=self.ask.created_at,
-                started_at=self.launch["started_at"],
+                started_at=self.launches[0]["started_at"],
                 finished_at=self.status.ended_at,
                 sealed_at=events.now(),
                 notes=[self.ask.notes] if self.ask.notes else [],
                 outcome=_outcome(self.status, self.finished),
             ),
+            attempts=self._attempts(),
             location=self._location(),
             hardware=manifest.Hardware(
                 platform=devices.platform,
@@ -331,6 +340,23 @@ class _Sealing:
             fits=attempt.kind == "fits",
             peak_bytes=preflight_comparison.peak_bytes(attempt),
         )
+
+    def _attempts(self) -> list[manifest.Attempt]:
+        """Of each attempt that spoke. The launch it came from is the latest one before its first word."""
+        parts = attempts.split(
+            [event for _, event in self.events],
+            (isinstance(event, events.RunStart) for _, event in self.events),
+        )
+        found = []
+        for number, facts in enumerate(map(attempts.facts, parts), 1):
+            launches = [item for item in self.launches if item["started_at"] <= facts.started_at]
+            if not launches:
+                place = f"{rundir.ATTEMPTS}/{number}/{rundir.LAUNCH}"
+                raise SealRefused([_refusal("RES-01", place, "the launch of that attempt", "none")])
+            source = launches[-1]["source"]
+            code = f"commit {source['commit']}" if source["kind"] == "git" else "not a git checkout"
+            found.append(manifest.Attempt(**asdict(facts), code=code))
+        return found
 
     def _location(self) -> manifest.Local:
         host = self.launch["host"]

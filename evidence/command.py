@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from evidence import bundle, canonical, record, report, rundir, typed
+from evidence import attempts, bundle, canonical, record, report, rundir, typed
 from evidence.provenance import REPOSITORY
 from evidence.reading import Bundle, Unreadable
 from evidence.verdict import LEVELS, NOT_RUN, PASS, WARN, CheckResult, Verdict
@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
     recording = commands.add_parser("record", help="run a trainer and write down how it was started and how it ended")
     recording.add_argument("run", type=Path, help="the run folder")
     recording.add_argument("command", nargs="+", help="-- COMMAND ...")
+    recording.add_argument("--resume", action="store_true", help="as the next attempt of a run that ended early")
     recording.set_defaults(act=_record)
     sealing = commands.add_parser("seal", help="make a bundle of an ended run")
     sealing.add_argument("run", type=Path, help="the run folder")
@@ -43,8 +44,8 @@ def main(arguments: list[str]) -> int:
 
 def _record(options: argparse.Namespace) -> int:
     try:
-        code = record.record(options.run, options.command)
-    except record.AlreadyLaunched as error:
+        code = record.record(options.run, options.command, resume=options.resume)
+    except (record.AlreadyLaunched, attempts.CannotResume) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     return code if code >= 0 else 128 - code

@@ -51,6 +51,19 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One process of the run, from its first word on. ``from_step``: the step whose saved state it went on from, 0 for
+    the run's beginning. ``ended`` cut_off: it was killed before it could say how it ended. ``code``: the commit it was
+    started from."""
+
+    started_at: Utc
+    from_step: Natural
+    last_step: Natural
+    ended: Literal["completed", "stopped", "failed", "cut_off"]
+    code: Text
+
+
+@dataclass(frozen=True)
 class RunFacts:
     name: Text
     run_id: Text
@@ -332,6 +345,7 @@ class NotPreflighted:
 class RunManifest:
     schema: Literal["evidence/run_manifest@1"]
     run: RunFacts
+    attempts: list[Attempt]
     location: Local
     hardware: Hardware
     mesh: Mesh

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evidence import canonical, events, typed
+from evidence import attempts, canonical, events, typed
 from evidence.manifest import EvalSummary, File, RunManifest
 
 MANIFEST, SUMMARY, LOG = "run_manifest.json", "eval_summary.json", "kaggle_output_log.txt"
@@ -108,6 +108,36 @@ class Bundle:
     @cached_property
     def log_lines(self) -> list[str]:
         return self.text(LOG).split("\n")[:-1]
+
+    @cached_property
+    def attempts(self) -> list[list[events.Event]]:
+        """``all_events``, an attempt each."""
+        return attempts.split(self.all_events, (isinstance(event, events.RunStart) for event in self.all_events))
+
+    @cached_property
+    def spoken(self) -> list[tuple[int, str, events.Event]]:
+        """The events that the log repeats: the number of each line, its text behind the mark, and the event.
+
+        Half a line is left out where an attempt was killed while it wrote: the next one starts right behind it.
+        """
+        found: list[tuple[int, str, events.Event]] = []
+        torn = ""
+        for number, marked in enumerate(self.log_lines, 1):
+            if not marked.startswith(events.LOG_MARK):
+                continue
+            line = marked.removeprefix(events.LOG_MARK)
+            try:
+                event = events.decode(line)
+            except events.EventError as error:
+                event, why = None, f"line {number} of {LOG} repeats what is no event: {error}"
+            if torn and not isinstance(event, events.RunStart):
+                raise Unreadable(torn)
+            torn = "" if event else why
+            if event:
+                found.append((number, line, event))
+        if torn:
+            raise Unreadable(torn)
+        return found
 
     def event(self, cls: type[events.Event]) -> Any:
         """The one event of this kind (the last, where a run may have several)."""

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from evidence import canonical, events, provenance, rundir
+from evidence import attempts, canonical, events, provenance, rundir
 from evidence.status import alive, identity
 
 STOP_GRACE_SECONDS = 120.0
@@ -26,11 +26,15 @@ class AlreadyLaunched(RuntimeError):
     """The run has a launch.json: somebody started it."""
 
 
-def launch(run: Path, command: list[str]) -> None:
-    """Start the recorder of ``run`` for ``command``, detached from this process; returns at once."""
+def launch(run: Path, command: list[str], *, resume: bool = False) -> subprocess.Popen[bytes]:
+    """Start the recorder of ``run`` for ``command``, detached from this process; returns at once.
+
+    ``resume``: as the next attempt of a run that has ended early.
+    """
+    how = ["--resume"] if resume else []
     with (run / rundir.RECORDER_LOG).open("ab") as log:
         recorder = subprocess.Popen(
-            [sys.executable, "-m", "evidence", "record", str(run.resolve()), "--", *command],
+            [sys.executable, "-m", "evidence", "record", *how, str(run.resolve()), "--", *command],
             cwd=provenance.REPOSITORY,
             env=provenance.child_environment(),
             stdin=subprocess.DEVNULL,
@@ -39,6 +43,7 @@ def launch(run: Path, command: list[str]) -> None:
             start_new_session=True,
         )
     threading.Thread(target=recorder.wait, daemon=True).start()  # reaped, should it end before this process does
+    return recorder
 
 
 def request_stop(run: Path) -> bool:
@@ -53,17 +58,27 @@ def request_stop(run: Path) -> bool:
     return True
 
 
-def record(run: Path, command: list[str]) -> int:
+def record(run: Path, command: list[str], *, resume: bool = False) -> int:
     """Run ``command`` as the trainer of ``run`` and write down how it was started and how it ended.
 
-    Returns its exit code; minus the signal's number when a signal ended it. Raises AlreadyLaunched.
+    Returns its exit code; minus the signal's number when a signal ended it. Raises AlreadyLaunched; with ``resume``,
+    CannotResume.
     """
+    started_at = events.now()  # first of all, so that a stop is never older than what it stops
     stop = _Stop(run)
     signal.signal(signal.SIGTERM, stop.ask)  # before launch.json: who reads it there may ask at once
     signal.signal(signal.SIGINT, stop.ask)
-    _claim(run, command)
+    if resume:
+        with attempts.next_one(run) as number:
+            rundir.write_document(run / rundir.LAUNCH, _launch(run, command, started_at, number))
+    else:
+        _claim(run, _launch(run, command, started_at, 1))
     environment = {**provenance.child_environment(), "PYTHONUNBUFFERED": "1", "RUN_ID": run.name}
+    torn = rundir.has_torn_line(run / rundir.OUTPUT)
     with (run / rundir.OUTPUT).open("ab") as output:
+        if torn:
+            output.write(b"\n")
+            output.flush()
         try:
             trainer = subprocess.Popen(
                 command,
@@ -82,15 +97,18 @@ def record(run: Path, command: list[str]) -> int:
     return _write_exit(run, trainer.wait())
 
 
-def _claim(run: Path, command: list[str]) -> None:
-    """Write launch.json, which only one recorder can do."""
+def _launch(run: Path, command: list[str], started_at: str, attempt: int) -> dict[str, Any]:
+    """The document of launch.json; writes the proof of its commit. ``events_bytes``: what earlier attempts said."""
     source = provenance.source()
     if source["kind"] == "git":
         rundir.write_document(run / rundir.COMMIT, provenance.commit_proof(source["commit"]))
-    document: dict[str, Any] = {
+    said = run / rundir.EVENTS
+    return {
         "schema": "assay/launch@1",
         "run_id": run.name,
-        "started_at": events.now(),
+        "attempt": attempt,
+        "started_at": started_at,
+        "events_bytes": said.stat().st_size if said.exists() else 0,
         "command": command,
         "recorder": identity(os.getpid()),
         "host": provenance.host(),
@@ -99,6 +117,10 @@ def _claim(run: Path, command: list[str]) -> None:
         "environment": provenance.recorded_environment(),
         "source": source,
     }
+
+
+def _claim(run: Path, document: dict[str, Any]) -> None:
+    """Write launch.json, which only one recorder can do."""
     draft = run / f".launch.{os.getpid()}"
     draft.write_text(canonical.pretty(document), encoding="utf-8")
     try:

@@ -25,7 +25,7 @@ _CLAIMS = (
         "Hardware",
         "device lines of the log against the manifest",
         reading.MANIFEST,
-        ("MET-10", "HW-01", "HW-02", "HW-03", "HW-04", "PHY-01", "PHY-03"),
+        ("MET-10", "HW-01", "HW-02", "HW-03", "HW-04", "PHY-01", "PHY-02", "PHY-03"),
     ),
     (
         "model",
@@ -83,7 +83,13 @@ _CLAIMS = (
         reading.PREFLIGHT,
         ("PFL-01",),
     ),
-    ("outcome", "Outcome", "the log read from run_start to finished", reading.LOG, ("MET-09", "MET-11", "SCH-06")),
+    (
+        "outcome",
+        "Outcome",
+        "the log read from run_start to finished, over all attempts",
+        reading.LOG,
+        ("MET-09", "MET-11", "SCH-06", "RES-01", "RES-02", "RES-03", "RES-04"),
+    ),
 )
 
 
@@ -133,6 +139,7 @@ def readme(bundle: Bundle) -> str:
         ("Run", f"{run.name} (`{run.run_id}`)"),
         ("Outcome", ended),
         ("Time", f"{run.started_at} to {run.finished_at}"),
+        *_attempts(manifest),
         ("Hardware", hardware(manifest)),
         (
             "Model",
@@ -284,6 +291,15 @@ def _score(bundle: Bundle) -> str:
         return ""
     share = 100 * evaluation.correct / evaluation.items
     return f", {share:.1f} % exact match on {evaluation.items:,} held-out items ({evaluation.correct:,} correct)"
+
+
+def _attempts(manifest: RunManifest) -> list[tuple[str, str]]:
+    """Of a run that was resumed."""
+    told = [
+        f"from step {item.from_step:,} to {item.last_step:,}, {item.ended.replace('_', ' ')}"
+        for item in manifest.attempts
+    ]
+    return [("Attempts", f"{len(told)}: {'; '.join(told)}")] if len(told) > 1 else []
 
 
 def _evaluation_rows(bundle: Bundle) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@
     config.yaml      launcher, once      the config file as it was declared, byte for byte
     launch.json      recorder, once      command, host, process identity, provenance
     output.log       recorder, append    everything the trainer printed
+    output.<n>.log   process n, append   what the other processes of a run printed; process 0 speaks in output.log
     stop.json        recorder, once      a stop was asked for
     exit.json        recorder, once      how the process ended
     cancelled.json   launcher, once      the run was taken back before it started
@@ -13,6 +14,8 @@
     process.json     recorder, once      identity of the trainer's process
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
+    profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
+    attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
     sealed.json      seal, per bundle    the bundles this run became
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
@@ -34,8 +37,9 @@ from evidence.spec import Override, RunSpec, parse
 
 SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
-PROCESS, COMMIT, RECORDER_LOG = "process.json", "commit.json", "recorder.log"
-FIRST_BATCH, EVAL, TOKENIZER, PREFLIGHT = "first_batch.jsonl", "eval", "tokenizer", "preflight.json"
+PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
+FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
+PREFLIGHT = "preflight.json"
 
 SCHEMA = "assay/run@1"
 DRAFT = ".new-"
@@ -160,6 +164,23 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise canonical.JsonError(f"{path.name} is not an object")
     return document
+
+
+def output_of(process: int) -> str:
+    """The file that process ``process`` of a run prints to."""
+    return f"output.{process}.log" if process else OUTPUT
+
+
+def has_torn_line(path: Path) -> bool:
+    """Whether the file's last line has no newline: its writer was killed while it wrote."""
+    try:
+        with path.open("rb") as stream:
+            if not stream.seek(0, os.SEEK_END):
+                return False
+            stream.seek(-1, os.SEEK_END)
+            return stream.read() != b"\n"
+    except FileNotFoundError:
+        return False
 
 
 def whole_lines(path: Path, offset: int, limit_bytes: int = 1 << 22) -> tuple[list[bytes], int]:

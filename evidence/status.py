@@ -5,6 +5,8 @@
     running    the trainer speaks               finished   ended by itself, all steps done
     stopping   a stop was asked for             lost       not ended, and its process is gone
 
+A resumed run is judged by its latest attempt alone: what ended before that was launched is history.
+
 Process identity is boot id, pid and start time together: a pid alone is reused.
 """
 
@@ -40,17 +42,19 @@ def status(run: Path, finished: events.Finished | None) -> Status:
     if not launch:
         return Status("queued")
     started = launch["started_at"]
-    if ended := rundir.read_document(run / rundir.EXIT):
+    if finished and finished.time < started:
+        finished = None
+    if ended := _since(started, run / rundir.EXIT, "ended_at"):
         return _ended(run, started, ended, finished)
     if not alive(launch["recorder"]):
-        if ended := rundir.read_document(run / rundir.EXIT):  # it ended between the two looks
+        if ended := _since(started, run / rundir.EXIT, "ended_at"):  # it ended between the two looks
             return _ended(run, started, ended, finished)
         return Status(
             "lost", "The recorder of this run is gone and left no exit status; what it wrote is kept.", started
         )
-    if (run / rundir.STOP).exists():
+    if _since(started, run / rundir.STOP, "time"):
         return Status("stopping", "Stop requested; the trainer saves a checkpoint and ends.", started)
-    speaks = (run / rundir.EVENTS).exists()
+    speaks = _size(run / rundir.EVENTS) > launch.get("events_bytes", 0)
     return Status("running" if speaks else "starting", "", started)
 
 
@@ -64,12 +68,25 @@ def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Fini
         return Status("finished", "", started, at, code)
     if finished and finished.outcome == "stopped":
         return Status("stopped", f"Stopped on request after step {finished.step}.", started, at, code)
-    if (run / rundir.STOP).exists():
+    if _since(started, run / rundir.STOP, "time"):
         return Status("stopped", "Stopped on request before its trainer could say goodbye.", started, at, code)
     if code < 0:
         return Status("failed", f"The trainer was killed by {ended['signal']}.", started, at, code)
     reason = last_error(run) or f"The trainer ended with exit code {code} and said nothing."
     return Status("failed", reason, started, at, code)
+
+
+def _since(started: str, path: Path, key: str) -> dict[str, Any]:
+    """The document at ``path`` if its time ``key`` is not before ``started``; {} otherwise."""
+    document = rundir.read_document(path)
+    return document if document and document[key] >= started else {}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def last_error(run: Path) -> str:

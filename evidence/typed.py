@@ -92,12 +92,13 @@ def read(cls: type, document: Any, where: str = "$") -> Any:
 
 
 def write(value: Any) -> Any:
-    """The JSON document of a dataclass; ``read(cls, write(v)) == v``. A field equal to its default "" is left out."""
+    """The JSON document of a dataclass; ``read(cls, write(v)) == v``. A field equal to its default "" or 0 is left out:
+    absent means that there is nothing to say."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
             item.name: write(getattr(value, item.name))
             for item in fields(value)
-            if not (item.default == "" and getattr(value, item.name) == "")
+            if not (item.default in ("", 0) and getattr(value, item.name) == item.default)
         }
     if isinstance(value, list | tuple):
         return [write(item) for item in value]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,10 +54,20 @@ def log_of(run: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def record(run: Path, command: list[str] | None = None) -> int:
+def record(run: Path, command: list[str] | None = None, *, resume: bool = False) -> int:
     """Run the stand-in trainer (or ``command``) under the recorder, to its end."""
     words = command or [*STAND_IN, str(run)]
-    return subprocess.run([sys.executable, "-m", "evidence", "record", str(run), "--", *words], cwd=ROOT).returncode
+    how = ["--resume"] if resume else []
+    return subprocess.run(
+        [sys.executable, "-m", "evidence", "record", *how, str(run), "--", *words], cwd=ROOT
+    ).returncode
+
+
+def kill_trainer(run: Path, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to the run's trainer, and wait until its recorder has written down how that ended."""
+    wait_for((run / rundir.PROCESS).exists)
+    os.kill(int(rundir.read_document(run / rundir.PROCESS)["pid"]), number)
+    wait_for((run / rundir.EXIT).exists)
 
 
 def preflight_report(root: Path, overrides: dict[str, Any] | None = None, topology: str = "v5e-8") -> Path:

@@ -1,6 +1,6 @@
 """A trainer without JAX: it writes what a trainer writes, so that everything around training can be tested quickly.
 
-Run as ``python -m tests.stand_in RUN [--step-seconds S]`` by the recorder, like ``python -m training RUN``. Its loss is
+It goes on with a run that ended early, as the trainer does. Run as ``python -m tests.stand_in RUN [--step-seconds S]`` by the recorder, like ``python -m training RUN``. Its loss is
 a formula, so nothing it writes may ever be committed as evidence.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from evidence import canonical, events, provenance, rundir
+from evidence import attempts, canonical, events, provenance, rundir
 from evidence.plan import choose
 from evidence.schedule import learning_rate
 from evidence.spec import parameter_count
@@ -30,6 +31,9 @@ class StandIn:
         self.run, self.step_seconds = run, step_seconds
         self.ask = rundir.read_ask(run)
         self.spec = self.ask.spec
+        said = attempts.told(run)
+        self.attempt = sum(isinstance(event, events.RunStart) for event in said) + 1
+        self.past = [event for event, _ in attempts.standing((event, event) for event in said)]
         self.log = (run / rundir.EVENTS).open("a", encoding="utf-8")
         self.stopped = False
         signal.signal(signal.SIGTERM, self.stop)
@@ -113,17 +117,24 @@ class StandIn:
             )
         )
         parameters = parameter_count(spec.model)
-        self.say(
-            events.Model(
-                time=events.now(),
-                parameters=parameters,
-                trainable_parameters=parameters,
-                parameter_bytes=4 * parameters,
-                optimizer_bytes=8 * parameters,
-                weights="random",
-                parameters_digest=leaves_digest(self.leaves(0), PARAMETERS),
+        saved = attempts.last(self.past, events.Checkpoint)
+        if saved:
+            self.say(
+                events.Resumed(time=events.now(), attempt=self.attempt, step=saved.step, checkpoint=saved.path,
+                               chain_at_step=saved.chain_at_step)
+            )  # fmt: skip
+        else:
+            self.say(
+                events.Model(
+                    time=events.now(),
+                    parameters=parameters,
+                    trainable_parameters=parameters,
+                    parameter_bytes=4 * parameters,
+                    optimizer_bytes=8 * parameters,
+                    weights="random",
+                    parameters_digest=leaves_digest(self.leaves(0), PARAMETERS),
+                )
             )
-        )
         self.phase("compiling")
         tokens = spec.training.batch_size * spec.training.sequence_length
         program = canonical.digest("program")
@@ -154,11 +165,14 @@ class StandIn:
                 "program_sha256": program,
             }
         )
-        self.checkpoint(0, head)
+        if saved:
+            head = saved.chain_at_step
+        else:
+            self.checkpoint(0, head)
         self.phase("training")
         before = time.monotonic_ns()
-        began, step = before, 0
-        for step in range(1, spec.training.steps + 1):
+        began, step = before, saved.step if saved else 0
+        for step in range(step + 1, spec.training.steps + 1):  # noqa: B020
             time.sleep(self.step_seconds)
             now = time.monotonic_ns()
             row = events.chained(
@@ -178,6 +192,7 @@ class StandIn:
                     monotonic_ns=now,
                     prev=head,
                     hash="",
+                    tokens_per_second=tokens / ((now - before) / 1e9),
                 )
             )
             before, head = now, row.hash
@@ -185,6 +200,8 @@ class StandIn:
             print(f"step {step}/{spec.training.steps} loss {row.loss:.4f} lr {row.learning_rate:.3e}", flush=True)
             if self.stopped:
                 break
+            if spec.checkpoints.every_steps and step % spec.checkpoints.every_steps == 0 and step < spec.training.steps:
+                self.checkpoint(step, head)
         self.checkpoint(step, head)
         self.phase("evaluating")
         rows = [
@@ -233,6 +250,7 @@ class StandIn:
 
     def checkpoint(self, step: int, head: str) -> None:
         name = f"checkpoints/step_{step:06}"
+        shutil.rmtree(self.run / name, ignore_errors=True)  # of an attempt that was killed
         (self.run / name / "state").mkdir(parents=True)
         (self.run / name / "state" / "weights").write_bytes(os.urandom(64))
         leaves = self.leaves(step)

@@ -94,7 +94,13 @@ class Placement:
         return _moved(array, self.in_use(source), self.in_use(target))
 
     def put_batch(self, array: np.ndarray[Any, Any]) -> jax.Array:
-        return jax.device_put(array, self.in_use(("rows",)))
+        return self.put(array, self.in_use(("rows",)))
+
+    def put(self, array: np.ndarray[Any, Any], sharding: NamedSharding) -> jax.Array:
+        """``array``, which all processes have alike, on the devices; each process puts the parts of its own."""
+        if self.mesh.is_multi_process:
+            return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+        return jax.device_put(array, sharding)
 
     def _sharding(self, table: Mapping[str, Any], axes: Axes) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*(table.get(axis) if axis else None for axis in axes)))

@@ -121,7 +121,7 @@ class Trainer:
 
 def prepare(spec: RunSpec, devices: list[Any]) -> Trainer:
     """A Trainer over ``devices``, from shapes alone: nothing is allocated. Raises LayoutError."""
-    plan = choose(spec, len(devices), memory_bytes(devices[0]))
+    plan = choose(spec, len(devices), memory_bytes(devices))
     placement = place(spec, plan, devices)
     how = How(spec.training.compute_dtype, plan, placement)
     graph, state = nnx.split(nnx.eval_shape(lambda: Gemma(spec.model, spec.lora, how)))

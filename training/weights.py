@@ -38,9 +38,7 @@ def random(trainer: Trainer) -> Any:
     What is added to the residual stream is scaled down, so that the stream's variance stays near one at any depth.
     They come from numpy, so they depend neither on the devices nor on the version of jax.
     """
-    return jax.tree_util.tree_map_with_path(
-        partial(_drawn, trainer.spec), trainer.abstract.params, trainer.shardings.params
-    )
+    return jax.tree_util.tree_map_with_path(partial(_drawn, trainer), trainer.abstract.params, trainer.shardings.params)
 
 
 def load(folder: Path, trainer: Trainer) -> Any:
@@ -55,7 +53,7 @@ def load(folder: Path, trainer: Trainer) -> Any:
     def read(path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.Array:
         parameter = wanted.get(jax.tree_util.keystr(path, simple=True, separator="."))
         if parameter is None:
-            return _drawn(trainer.spec, path, leaf, sharding)
+            return _drawn(trainer, path, leaf, sharding)
         array = _mapped(stored[parameter.name])
         ours = array.T if parameter.transposed else array
         return jax.make_array_from_callback(leaf.shape, sharding, lambda part: np.array(ours[part], np.float32))
@@ -63,16 +61,17 @@ def load(folder: Path, trainer: Trainer) -> Any:
     return jax.tree_util.tree_map_with_path(read, trainer.abstract.params, trainer.shardings.params)
 
 
-def _drawn(spec: RunSpec, path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.Array:
+def _drawn(trainer: Trainer, path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.Array:
+    spec = trainer.spec
     name = jax.tree_util.keystr(path, simple=True, separator=".")
     if leaf.ndim == 1 or name.endswith(ADAPTER_OUT):
-        return jax.device_put(np.zeros(leaf.shape, np.float32), sharding)
+        return trainer.placement.put(np.zeros(leaf.shape, np.float32), sharding)
     key = np.array([spec.training.seed, zlib.crc32(name.encode())], np.uint64)
     fan_in = leaf.shape[1] if name == "embedding" else leaf.shape[0]
     branches = 2 * spec.model.num_hidden_layers if name.endswith((".output", ".down")) else 1
     scale = np.float32((fan_in * branches) ** -0.5)
     numbers = np.random.Generator(np.random.Philox(key=key)).standard_normal(leaf.shape, np.float32)
-    return jax.device_put(numbers * scale, sharding)
+    return trainer.placement.put(numbers * scale, sharding)
 
 
 def _mapped(tensor: Stored) -> Any:

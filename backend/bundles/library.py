@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from backend.bundles import answers
 from backend.errors import NotFound
 from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
+from backend.runs.ingest import tokens_per_second
 from evidence import reading
 from evidence.events import LOG_MARK
 from evidence.manifest import Performed
@@ -151,15 +152,11 @@ def _or_none(read: Callable[[], Value]) -> Value | None:
 
 def _curve(bundle: reading.Bundle) -> Columns:
     rows = bundle.rows
-    before = [0, *(row.tokens for row in rows)]
-    pace = [
-        (row.tokens - tokens) / row.step_seconds if row.step_seconds > 0 else None
-        for row, tokens in zip(rows, before, strict=False)
-    ]
-    columns: dict[str, list[float | None]] = {
-        name: [getattr(row, name) for row in rows] for name in STEP_COLUMNS if name != "tokens_per_second"
-    }
-    return Columns(step=[row.step for row in rows], columns={**columns, "tokens_per_second": pace})
+    columns: dict[str, list[float | None]] = {name: [getattr(row, name) for row in rows] for name in STEP_COLUMNS}
+    for name in ("model_flops_utilization", "device_memory_bytes", "device_memory_peak_bytes"):
+        columns[name] = [value or None for value in columns[name]]
+    columns["tokens_per_second"] = [tokens_per_second(row) for row in rows]
+    return Columns(step=[row.step for row in rows], columns=columns)
 
 
 def _excerpt(lines: list[str]) -> list[answers.LogLine]:

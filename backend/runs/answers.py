@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSc
 State = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "lost"]
 Device = Literal["auto", "cpu", "gpu", "tpu"]
 StepColumn = Literal[
-    "loss", "grad_norm", "param_norm", "learning_rate", "tokens", "step_seconds", "tokens_per_second", "epoch"
+    "loss",
+    "grad_norm",
+    "param_norm",
+    "learning_rate",
+    "tokens",
+    "step_seconds",
+    "tokens_per_second",
+    "epoch",
+    "model_flops_utilization",
+    "device_memory_bytes",
+    "device_memory_peak_bytes",
 ]
 STEP_COLUMNS: tuple[StepColumn, ...] = (
     "loss",
@@ -20,6 +30,9 @@ STEP_COLUMNS: tuple[StepColumn, ...] = (
     "step_seconds",
     "tokens_per_second",
     "epoch",
+    "model_flops_utilization",
+    "device_memory_bytes",
+    "device_memory_peak_bytes",
 )
 
 # Checked by evidence.spec, which says what is wrong in the words of the command line.

@@ -1,6 +1,7 @@
 """Events into rows. The byte offset moves in the transaction that writes the rows, so a crash loses nothing.
 
-Nor does it double anything: rows are keyed by their place, so reading lines again changes nothing.
+Nor does it double anything: rows are keyed by their place, so reading lines again changes nothing. Of a step that was
+done twice, because the run was resumed, the later row stands.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def read_on(connection: Connection, run: Path) -> int:
     lines, end = rundir.whole_lines(run / rundir.EVENTS, known.offset, BLOCK_BYTES)
     if end == known.offset:
         return 0
-    block = _Block(run.name, known.offset, dict(known._mapping))
+    block = _Block(run.name, known.offset, dict(known._mapping), connection)
     for line in lines:
         block.read(line)
     if block.steps:
@@ -98,9 +99,20 @@ def read_on(connection: Connection, run: Path) -> int:
     return end - int(known.offset)
 
 
+def tokens_per_second(row: events.Step) -> float | None:
+    """The row's own word, or for a row that has none its share of the tokens over its time."""
+    if row.tokens_per_second or row.step_seconds <= 0:
+        return row.tokens_per_second or None
+    return row.tokens / row.step / row.step_seconds
+
+
 def is_kept(step: int, steps: int) -> bool:
     """Whether the loss of ``step`` is one of the at most 39 that show a run of ``steps`` at a glance."""
-    return (step - 1) % -(-steps // SPARK_POINTS) == 0
+    return (step - 1) % _stride(steps) == 0
+
+
+def _stride(steps: int) -> int:
+    return -(-steps // SPARK_POINTS)
 
 
 def _change(connection: Connection, run_id: str, row: dict[str, Any]) -> None:
@@ -119,6 +131,7 @@ class _Block:
     run: str
     offset: int
     row: dict[str, Any]
+    connection: Connection
     steps: list[dict[str, Any]] = field(default_factory=list)
     others: list[dict[str, Any]] = field(default_factory=list)
 
@@ -138,8 +151,7 @@ class _Block:
 
     def _step(self, event: events.Step) -> None:
         row = self.row
-        tokens = event.tokens - row["tokens"]
-        pace = tokens / event.step_seconds if event.step_seconds > 0 and tokens > 0 else None
+        pace = tokens_per_second(event)
         self.steps.append(
             {
                 "run": self.run,
@@ -153,6 +165,9 @@ class _Block:
                 "step_seconds": event.step_seconds,
                 "tokens_per_second": pace,
                 "epoch": event.epoch,
+                "model_flops_utilization": event.model_flops_utilization or None,
+                "device_memory_bytes": event.device_memory_bytes or None,
+                "device_memory_peak_bytes": event.device_memory_peak_bytes or None,
             }
         )
         if event.step > 1:  # the first step may wait for the compiler
@@ -173,9 +188,27 @@ class _Block:
     def _other(self, event: events.Event) -> None:
         if isinstance(event, events.Phase):
             self.row["phase"] = event.name
+        elif isinstance(event, events.Resumed):
+            self._take_back(event.step)
         elif isinstance(event, events.Devices):
             self.row["hardware"] = f"{event.devices_used} × {event.device_kind}"
         elif isinstance(event, events.Model):
             self.row["parameters"] = event.parameters
         elif isinstance(event, events.Evaluation):
             self.row["exact_match"] = event.exact_match
+
+    def _take_back(self, step: int) -> None:
+        """The run stands at ``step`` again: rows of later steps go, here and in the index."""
+        steps, run = tables.steps, self.run
+        self.connection.execute(delete(steps).where(steps.c.run == run, steps.c.step > step))
+        self.steps = [row for row in self.steps if row["step"] <= step]
+        query = select(steps).where(steps.c.run == run, steps.c.step == step)
+        known = self.connection.execute(query).mappings().one_or_none()
+        row = next((dict(row) for row in reversed(self.steps) if row["step"] == step), dict(known or {}))
+        stride = _stride(self.row["steps"])
+        self.row.update(
+            step=step,
+            tokens=row.get("tokens", 0),
+            **{name: row.get(name) for name in ("loss", "learning_rate", "tokens_per_second")},
+            spark=self.row["spark"][: -(-step // stride)],
+        )

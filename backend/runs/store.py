@@ -16,6 +16,8 @@ from backend.errors import on_field
 from backend.runs import ingest
 from backend.runs.answers import Columns, RunPage, RunSummary
 from backend.tables import events, runs, steps
+from evidence import attempts, canonical
+from evidence.events import Resumed, decode
 from evidence.status import LIVE
 
 BUSY = ("starting", "running", "stopping")
@@ -137,10 +139,13 @@ class Store:
         return [row.document for row in rows], rows[-1].offset if rows else offset
 
     def of_kind(self, run_id: str, kind: str) -> list[dict[str, Any]]:
-        """The run's events of one kind, in order."""
-        query = select(events.c.document).where(events.c.run == run_id, events.c.kind == kind).order_by(events.c.offset)
+        """The run's events of one kind, in order, without those that a resumed run took back."""
+        kinds = (kind, Resumed.kind)
+        query = select(events.c.document).where(events.c.run == run_id, events.c.kind.in_(kinds))
         with self.database.read() as connection:
-            return list(connection.execute(query).scalars())
+            found = list(connection.execute(query.order_by(events.c.offset)).scalars())
+        stands = attempts.standing((item, decode(canonical.encode(item))) for item in found)
+        return [item for item, event in stands if event.kind == kind]
 
     def latest(self, run_id: str, kind: str) -> dict[str, Any] | None:
         query = select(events.c.document).where(events.c.run == run_id, events.c.kind == kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evidence.checks import (
+    attempts,
     checkpoints,
     evaluation,
     hardware,
@@ -24,6 +25,7 @@ FAMILIES = (
     integrity,
     provenance,
     metrics,
+    attempts,
     timing,
     physics,
     preflight,

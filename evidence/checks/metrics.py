@@ -6,7 +6,7 @@ import json
 import re
 import statistics
 
-from evidence import events, reading
+from evidence import attempts, events, reading
 from evidence.checks.check import Family, Findings, NotRun, close, differs
 from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource
 from evidence.reading import Bundle
@@ -37,6 +37,7 @@ def contiguous(bundle: Bundle) -> Findings:
 @family.check("MET-02", "no row was touched, and the rows belong to this run", "E2")
 def chain(bundle: Bundle) -> Findings:
     manifest = bundle.manifest
+    # RES-02 holds the later attempts to the same data and program.
     told: events.Data = bundle.event(events.Data)
     program: events.Program = bundle.event(events.Program)
     genesis = events.genesis(
@@ -85,17 +86,20 @@ def headlines(bundle: Bundle) -> Findings:
 
 @family.check("MET-04", "the log carries the same rows and events, in order", "E2")
 def log_carries_rows(bundle: Bundle) -> Findings:
-    spoken = [line.removeprefix(events.LOG_MARK) for line in bundle.log_lines if line.startswith(events.LOG_MARK)]
-    kinds = [_kind(line) for line in spoken]
-    for name, wanted in (
-        (reading.METRICS, lambda kind: kind == "step"),
-        (reading.SAMPLES, lambda kind: kind == "sample"),
-        (reading.EVENTS, lambda kind: kind not in ("step", "sample")),
+    spoken = [(line, event) for _, line, event in bundle.spoken]
+    rows_and_samples = (events.Step, events.Sample)
+    others = [line for line, event in spoken if not isinstance(event, rows_and_samples)]
+    stands = attempts.standing(spoken)
+    for name, said in (
+        (reading.METRICS, [line for line, event in stands if isinstance(event, events.Step)]),
+        (reading.SAMPLES, [line for line, event in stands if isinstance(event, events.Sample)]),
+        (reading.EVENTS, others),
     ):
-        if name == reading.SAMPLES and name not in bundle.files and "sample" not in kinds:
+        if name == reading.SAMPLES and name not in bundle.files and not said:
             continue
-        said = [line for line, kind in zip(spoken, kinds, strict=True) if wanted(kind)]
         kept = bundle.text(name).split("\n")[:-1]
+        if name == reading.EVENTS:
+            kept = _without_unheard(kept, said)
         for number, (left, right) in enumerate(zip(kept, said, strict=False), 1):
             if left != right:
                 yield Finding(reading.LOG, f"line {number} of {name} behind {events.LOG_MARK.strip()}", left, right)
@@ -108,10 +112,13 @@ def human_lines(bundle: Bundle) -> Findings:
     rows = {row.step: row for row in bundle.rows}
     planned = bundle.manifest.training.steps_planned
     seen = set()
+    taken_back = [(number, event.step) for number, _, event in bundle.spoken if isinstance(event, events.Resumed)]
     for number, line in enumerate(bundle.log_lines, 1):
         if not (match := HUMAN_LINE.match(line)):
             continue
         step, of, loss = int(match[1]), int(match[2]), match[3]
+        if any(number < later and step > begun for later, begun in taken_back):
+            continue  # done again; RES-04 compares what both said
         seen.add(step)
         yield from differs(reading.LOG, f"line {number}: steps planned", planned, of)
         yield from differs(
@@ -154,7 +161,7 @@ def counters(bundle: Bundle) -> Findings:
 @family.check("MET-09", "the log tells of a whole run that ended as stated", "E2")
 def whole_run(bundle: Bundle) -> Findings:
     outcome, finished = bundle.manifest.run.outcome, bundle.event(events.Finished)
-    order = [event.kind for event in bundle.all_events]
+    order = [event.kind for event in bundle.attempts[-1]]
     wanted = ["run_start", "devices", "data", "model", "program", "finished"]
     places = [order.index(kind) for kind in wanted if kind in order]
     if places != sorted(places) or order[:1] != ["run_start"] or order[-1:] != ["finished"]:
@@ -166,8 +173,9 @@ def whole_run(bundle: Bundle) -> Findings:
         if not quoted or outcome.error_type != finished.error_type:
             yield Finding(reading.MANIFEST, "$.run.outcome", "the error that the log has", outcome.error_message)
         return
+    began = max((number for number, _, event in bundle.spoken if isinstance(event, events.RunStart)), default=1)
     for number, line in enumerate(bundle.log_lines, 1):
-        if TROUBLE.match(line):
+        if number > began and TROUBLE.match(line):
             yield Finding(reading.LOG, f"line {number}", f"no error in a {outcome.kind} run", line)
 
 
@@ -180,6 +188,17 @@ def nothing_outside(bundle: Bundle) -> Findings:
         yield Finding(reading.LOG, "first event", "run_start", ", ".join(spoken[:1]) or "nothing")
     if spoken[-1:] != ["finished"]:
         yield Finding(reading.LOG, "last event", "finished", ", ".join(spoken[-1:]) or "nothing")
+
+
+def _without_unheard(kept: list[str], said: list[str]) -> list[str]:
+    """``kept`` without the last event of an attempt that was killed between writing it down and repeating it."""
+    heard = set(said)
+    following = [*kept[1:], ""]
+    return [
+        line
+        for line, after in zip(kept, following, strict=True)
+        if line in heard or _kind(after) != events.RunStart.kind or _kind(line) == events.Finished.kind
+    ]
 
 
 def _kind(line: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from evidence import reading
-from evidence.checks.check import Family, Findings, NotRun
-from evidence.hardware import peak_flops
+from evidence.checks.check import Family, Findings, NotRun, close
+from evidence.hardware import peak_flops, tpu_peak_flops
 from evidence.reading import Bundle
 from evidence.verdict import Finding
 
@@ -26,6 +26,19 @@ def flops(bundle: Bundle) -> Findings:
             f"at most {peak * units / 1e12:.1f} TFLOP/s on {units} × {manifest.hardware.device_kind}",
             f"{reached / 1e12:.1f} TFLOP/s",
         )
+
+
+@family.check("PHY-02", "no row claims a share of a peak that is not its hardware's", "E2")
+def utilization(bundle: Bundle) -> Findings:
+    manifest = bundle.manifest
+    peak = (tpu_peak_flops(manifest.hardware.device_kind) or 0) * manifest.mesh.devices_used
+    for row in bundle.rows:
+        share = manifest.program.model_flops_per_step / row.step_seconds / peak if peak else 0.0
+        if row.model_flops_utilization and not close(share, row.model_flops_utilization, 1e-6):
+            expected = f"{share:.4f}" if peak else f"none: no peak is known for a {manifest.hardware.device_kind}"
+            found = f"{row.model_flops_utilization:.4f}"
+            yield Finding(reading.METRICS, f"step {row.step}: model_flops_utilization", expected, found)
+            return
 
 
 @family.check("PHY-03", "what is resident fits the memory", "E2")

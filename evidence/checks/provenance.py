@@ -48,8 +48,10 @@ def commit_is_real(bundle: Bundle) -> Findings:
 @family.check("PRV-02", "the code that ran is that commit's", "E2")
 def that_code_ran(bundle: Bundle) -> Findings:
     source, blobs = _git(bundle), _blobs(bundle)
-    told: events.Source = bundle.event(events.Source)
-    here = {f"source/files/{item.path}": item.sha256 for item in told.files}
+    told = [event for event in bundle.all_events if isinstance(event, events.Source)]
+    if not told:
+        raise NotRun(f"{reading.EVENTS} has no {events.Source.kind} event (SCH-06)")
+    here = {f"source/files/{item.path}": item.sha256 for event in told for item in event.files}
     yield from differs(reading.MANIFEST, "$.source.files", sorted(here), sorted(item.path for item in source.files))
     different = []
     for path, digest in here.items():

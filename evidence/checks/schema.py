@@ -82,19 +82,19 @@ def domain(bundle: Bundle) -> Findings:
         yield Finding(reading.SUMMARY, "$.evaluation.correct", f"at most {evaluation.items}", str(evaluation.correct))
 
 
-@family.check("SCH-06", "the log has one header and one end", "E2")
+@family.check("SCH-06", "each attempt has one header, and the last one an end", "E2")
 def header_once(bundle: Bundle) -> Findings:
-    kinds = [event.kind for event in bundle.all_events]
-    for cls in (
-        events.RunStart,
-        events.Devices,
-        events.Data,
-        events.Model,
-        events.Program,
-        events.Source,
-        events.Finished,
-    ):
-        yield from differs(reading.EVENTS, f"{cls.kind} events", 1, kinds.count(cls.kind))
+    once = (events.RunStart, events.Devices, events.Data, events.Program, events.Source, events.Finished)
+    for number, said in enumerate(bundle.attempts, 1):
+        kinds = [event.kind for event in said]
+        for cls in once:
+            found = kinds.count(cls.kind)
+            if found > 1 or (number == len(bundle.attempts) and not found):
+                yield from differs(reading.EVENTS, f"{cls.kind} events of attempt {number}", 1, found)
+        yield from differs(reading.EVENTS, f"resumed events of attempt {number}", number > 1, kinds.count("resumed"))
+    yield from differs(
+        reading.EVENTS, "model events", 1, sum(isinstance(event, events.Model) for event in bundle.all_events)
+    )
 
 
 def _follows(bundle: Bundle, cls: type, name: str) -> Findings:

@@ -21,7 +21,7 @@ def history(bundle: Bundle) -> Findings:
     moments = [
         ("the run was asked for", run.created_at),
         ("the recorder started", run.started_at),
-        ("run_start", bundle.event(events.RunStart).time),
+        ("run_start", bundle.attempts[0][0].time),
         ("the first row", rows[0].time),
         ("the last row", rows[-1].time),
         ("finished", bundle.event(events.Finished).time),
@@ -32,8 +32,11 @@ def history(bundle: Bundle) -> Findings:
     for (before, earlier), (after, later) in pairwise(moments):
         if instant(earlier) > instant(later):
             yield Finding(reading.MANIFEST, f"{before} → {after}", f"not before {earlier}", later)
+    resumed = _first_rows(bundle)
     for first, second in pairwise(rows):
-        if instant(first.time) > instant(second.time) or first.monotonic_ns >= second.monotonic_ns:
+        # Another attempt may be on another boot, whose monotonic clock begins anew.
+        backwards = first.monotonic_ns >= second.monotonic_ns and second.step not in resumed
+        if instant(first.time) > instant(second.time) or backwards:
             yield Finding(reading.METRICS, f"step {second.step}: time", f"after {first.time}", second.time)
             return
     evaluation = bundle.summary.evaluation
@@ -43,23 +46,37 @@ def history(bundle: Bundle) -> Findings:
 
 @family.check("TIM-02", "the wall clock and the monotonic clock agree", "E2")
 def clocks(bundle: Bundle) -> Findings:
-    first = bundle.rows[0]
+    first, resumed = bundle.rows[0], _first_rows(bundle)
     for row in bundle.rows[1:]:
+        if row.step in resumed:
+            first = row
         wall = (instant(row.time) - instant(first.time)).total_seconds()
         monotonic = (row.monotonic_ns - first.monotonic_ns) / 1e9
         if abs(wall - monotonic) > 0.05 + 1e-4 * monotonic:
-            yield Finding(reading.METRICS, f"step {row.step}: time", f"{monotonic:.3f} s after step 1", f"{wall:.3f} s")
+            yield Finding(
+                reading.METRICS, f"step {row.step}: time", f"{monotonic:.3f} s after step {first.step}", f"{wall:.3f} s"
+            )
             return
 
 
 @family.check("TIM-03", "the speed is that of the rows", "E2")
 def throughput(bundle: Bundle) -> Findings:
-    rows, timing = bundle.rows, bundle.manifest.timing
+    rows, timing, resumed = bundle.rows, bundle.manifest.timing, _first_rows(bundle)
     for before, row in pairwise(rows):
+        if row.step in resumed:
+            continue
         seconds = (row.monotonic_ns - before.monotonic_ns) / 1e9
         if abs(seconds - row.step_seconds) > 1e-6:
             yield Finding(
                 reading.METRICS, f"step {row.step}: step_seconds", f"{seconds:.6f}", f"{row.step_seconds:.6f}"
+            )
+            return
+    tokens = bundle.manifest.training.global_batch_size * bundle.manifest.training.sequence_length
+    for row in rows:
+        if row.tokens_per_second and not close(tokens / row.step_seconds, row.tokens_per_second, 1e-6):
+            expected = f"{tokens / row.step_seconds:.1f}"
+            yield Finding(
+                reading.METRICS, f"step {row.step}: tokens_per_second", expected, f"{row.tokens_per_second:.1f}"
             )
             return
     elapsed = sum(row.step_seconds for row in rows)
@@ -83,3 +100,8 @@ def compile_visible(bundle: Bundle) -> Findings:
         yield Finding(
             reading.MANIFEST, "$.timing.compile_seconds", "more than a tenth of a step", f"{timing.compile_seconds:.4f}"
         )
+
+
+def _first_rows(bundle: Bundle) -> set[int]:
+    """The first step of each attempt that went on from a saved state."""
+    return {event.step + 1 for event in bundle.all_events if isinstance(event, events.Resumed)}

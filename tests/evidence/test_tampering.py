@@ -143,6 +143,8 @@ RESEALED: list[tuple[str, Change, str]] = [
     ("a clock that was typed", row(9, time="2026-11-23T00:00:00.000000Z"), "TIM-01"),
     ("a clock that jumps", row(39, monotonic_ns=2**52), "TIM-02"),
     ("a faster step", row(30, step_seconds=1e-9), "TIM-03"),
+    ("a row of more tokens per second", row(30, tokens_per_second=9e9), "TIM-03"),
+    ("a share of a peak that nobody knows", row(30, model_flops_utilization=0.5), "PHY-02"),
     ("more tokens per second", set_value(MANIFEST, "timing.tokens_per_second", 9e9), "TIM-03"),
     ("impossible arithmetic",
      both(event("program", model_flops_per_step=1e18), set_value(MANIFEST, "program.model_flops_per_step", 1e18)), "PHY-01"),

@@ -50,10 +50,10 @@ def new_run(root: Path, spec: RunSpec) -> Path:
     return rundir.create(root, spec, config="training/configs/smoke_tiny.yaml", config_text=SMOKE.read_text())
 
 
-def run_trainer(run: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_trainer(run: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m training RUN`` to its end, as the recorder starts it."""
     return subprocess.run(
-        [sys.executable, "-m", "training", str(run)],
+        [sys.executable, "-m", "training", str(run), *arguments],
         cwd=REPOSITORY,
         env={**os.environ, **environment},
         capture_output=True,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from evidence import canonical, events, rundir, scoring
 from evidence.schedule import learning_rate
 from training import batches, rows, tokenizer
+from training.reporter import Reporter, StepFacts
+from training.throughput import utilization
 
 from .conftest import REPOSITORY, events_of, new_run, run_trainer, spec_with
 
@@ -89,6 +92,32 @@ def test_step_seconds_are_differences_of_the_monotonic_clock(smoke: Smoke) -> No
     steps = of(smoke[0], events.Step)
     for before, row in pairwise(steps):
         assert row.step_seconds == (row.monotonic_ns - before.monotonic_ns) / 1e9
+
+
+def test_a_row_says_its_speed_and_of_a_cpu_nothing_that_no_table_or_runtime_knows(smoke: Smoke) -> None:
+    run, _ = smoke
+    training = rundir.read_ask(run).spec.training
+    for row in of(run, events.Step):
+        assert row.tokens_per_second == training.batch_size * training.sequence_length / row.step_seconds
+    for line in (run / rundir.EVENTS).read_text().splitlines():
+        assert "model_flops_utilization" not in line
+        assert "device_memory" not in line
+
+
+def test_a_row_says_its_share_of_a_known_peak_and_the_memory_that_the_runtime_tells(tmp_path: Path) -> None:
+    spec = spec_with()
+    with Reporter(new_run(tmp_path, spec), spec.training) as reporter:
+        reporter.start_chain("ab" * 32, share_of_peak=partial(utilization, "TPU v5 lite", 8, 1e9))
+        reporter.report(
+            StepFacts(step=1, epoch=0.1, loss=1.0, grad_norm=1.0, param_norm=1.0, learning_rate=0.1, tokens=320,
+                      batch_sha256="ab" * 32, supervised_tokens=7, device_memory_bytes=5, device_memory_peak_bytes=9)
+        )  # fmt: skip
+    (row,) = [event for path in tmp_path.iterdir() for event in events_of(path)]
+    assert isinstance(row, events.Step)
+    assert row.model_flops_utilization == 1e9 / row.step_seconds / (8 * 197e12)
+    assert (row.device_memory_bytes, row.device_memory_peak_bytes) == (5, 9)
+    assert events.chained(row).hash == row.hash
+    assert utilization("NVIDIA H100 80GB HBM3", 8, 1e9, 1.0) is None
 
 
 def test_evaluations_are_recomputable_from_their_predictions(smoke: Smoke) -> None:

@@ -17,12 +17,16 @@ describe('columns', () => {
     expect(columns.names()).toEqual(['step', 'loss', 'grad_norm'])
     expect(columns.column('nothing')).toBeUndefined()
   })
-  test('a block that comes again changes nothing', () => {
+  test('steps that are done again replace what was there from their first on', () => {
     const columns = createColumns()
-    columns.append({ step: [1, 2, 3], loss: [3, 2, 1] })
-    expect(columns.append({ step: [2, 3], loss: [9, 9] })).toBe(0)
-    expect(columns.append({ step: [3, 4], loss: [9, 0.5] })).toBe(1)
-    expect([...(columns.column('loss') ?? [])]).toEqual([3, 2, 1, 0.5])
+    columns.append({ step: [1, 2, 3, 4], loss: [4, 3, 2, 1], grad_norm: [1, 1, 1, 1] })
+    expect(columns.append({ step: [2, 3], loss: [9, 8] })).toBe(2)
+    expect([...(columns.column('loss') ?? [])]).toEqual([4, 9, 8])
+    expect([...(columns.column('grad_norm') ?? [])]).toEqual([1, Number.NaN, Number.NaN])
+    expect(columns.append({ step: [], loss: [] })).toBe(0)
+    columns.append({ step: [4], loss: [7], grad_norm: [2] })
+    expect([...(columns.column('step') ?? [])]).toEqual([1, 2, 3, 4])
+    expect([...(columns.column('grad_norm') ?? [])]).toEqual([1, Number.NaN, Number.NaN, 2])
   })
   test('columns grow past what was first reserved', () => {
     const columns = createColumns()

@@ -3,7 +3,7 @@
 export type Block = Readonly<Record<string, readonly (number | null)[]>>
 
 export interface Columns {
-  /** Appends a block. Rows at or before the last known step are already here and are skipped. */
+  /** Appends a block. One that begins at or before the last known step replaces the rows from there on. */
   append(block: Block): number
   /** The values so far, NaN where a row has none; undefined for a column no block has carried. A view, not a copy. */
   column(name: string): Float64Array | undefined
@@ -25,6 +25,10 @@ export function createColumns(key = 'step'): Columns {
       arrays.set(name, grown)
     }
   }
+  const cut = (rows: number) => {
+    for (const array of arrays.values()) array.fill(Number.NaN, rows, length)
+    length = rows
+  }
   const writable = (name: string) => {
     const found = arrays.get(name)
     if (found) return found
@@ -36,17 +40,16 @@ export function createColumns(key = 'step'): Columns {
   return {
     append(block) {
       const keys = block[key] ?? []
-      const last = length > 0 ? (writable(key)[length - 1] as number) : Number.NEGATIVE_INFINITY
-      const fresh = keys.findIndex((value) => value !== null && value > last)
-      if (fresh < 0) return 0
-      const rows = keys.length - fresh
-      reserve(length + rows)
+      const first = keys[0]
+      if (first === undefined || first === null) return 0
+      cut(rowsBefore(writable(key).subarray(0, length), first))
+      reserve(length + keys.length)
       for (const [name, values] of Object.entries(block)) {
         const array = writable(name)
-        for (let row = 0; row < rows; row++) array[length + row] = values[fresh + row] ?? Number.NaN
+        for (let row = 0; row < keys.length; row++) array[length + row] = values[row] ?? Number.NaN
       }
-      length += rows
-      return rows
+      length += keys.length
+      return keys.length
     },
     column: (name) => arrays.get(name)?.subarray(0, length),
     names: () => [...arrays.keys()],
@@ -54,6 +57,13 @@ export function createColumns(key = 'step'): Columns {
       return length
     },
   }
+}
+
+/** How many rows have a key less than `value`. Keys ascend. */
+function rowsBefore(keys: Float64Array, value: number): number {
+  let rows = keys.length
+  while (rows > 0 && (keys[rows - 1] as number) >= value) rows--
+  return rows
 }
 
 /** The index of the last row whose key is at most `value`; -1 when all are greater. Keys ascend. */

@@ -3152,7 +3152,7 @@ export type ShowMetricsData = {
         /**
          * Keys
          *
-         * Comma-separated, of loss, grad_norm, param_norm, learning_rate, tokens, step_seconds, tokens_per_second, epoch
+         * Comma-separated, of loss, grad_norm, param_norm, learning_rate, tokens, step_seconds, tokens_per_second, epoch, model_flops_utilization, device_memory_bytes, device_memory_peak_bytes
          */
         keys?: string;
         /**

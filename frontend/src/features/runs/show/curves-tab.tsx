@@ -15,7 +15,7 @@ import { isLive } from '../state.tsx'
 import { CurveChart } from './curve-chart.tsx'
 import { createHover, type Hover } from './hover.ts'
 import type { RunFeed } from './run-feed.ts'
-import { lossPicture, matchPicture, place, SMALL_CURVES, smallPicture } from './series.ts'
+import { isTold, lossPicture, matchPicture, place, SMALL_CURVES, smallPicture } from './series.ts'
 import { StepsTable } from './steps-table.tsx'
 
 interface CurvesTabProps {
@@ -108,7 +108,7 @@ export function CurvesTab({ run, feed, evaluations, search, onChange }: CurvesTa
               <div key={curve.name} className="min-w-0 rounded-xl border border-line bg-panel p-4">
                 <CurveChart
                   {...chart}
-                  title={curve.title}
+                  title={curve.unit && curve.scale ? `${curve.title}, ${curve.unit}` : curve.title}
                   picture={picture}
                   height={170}
                   logarithmic={false}
@@ -127,7 +127,10 @@ function picturesOf(columns: Columns, evaluations: readonly Evaluation[], axis: 
   return {
     loss: lossPicture(columns, evaluations, axis, smoothing),
     match: matchPicture(columns, evaluations, axis),
-    small: SMALL_CURVES.map((curve) => ({ curve, picture: smallPicture(columns, curve, axis, smoothing) })),
+    small: SMALL_CURVES.filter((curve) => isTold(columns, curve)).map((curve) => ({
+      curve,
+      picture: smallPicture(columns, curve, axis, smoothing),
+    })),
   }
 }
 

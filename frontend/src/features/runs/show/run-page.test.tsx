@@ -88,6 +88,16 @@ describe('a run', () => {
     expect(screen.getByRole('link', { name: /CSV/ })).toHaveAttribute('href', `${PAGE}/export.csv`)
   })
 
+  test('what a runtime tells of its devices has a curve, what it does not tell has none', async () => {
+    visit(PAGE)
+    const source = await stream()
+    const told = { device_memory_bytes: [2 ** 30, 2 ** 31, 2 ** 31], model_flops_utilization: [null, null, null] }
+    source.send('metrics', { ...rows, columns: { ...rows.columns, ...told } }, `${RUN_ID}:900`)
+    const memory = await screen.findByRole('img', { name: /^Device memory in use, GiB: 3 rows, .* latest 2.000/ })
+    expect(memory).toBeVisible()
+    expect(screen.queryByText(/Model FLOPs utilization/)).not.toBeInTheDocument()
+  })
+
   test('events ring for what they announce', async () => {
     visit(`${PAGE}?tab=checkpoints`)
     expect(await screen.findByText('No checkpoint yet')).toBeVisible()

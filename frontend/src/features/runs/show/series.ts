@@ -9,6 +9,8 @@ export interface Curve {
   readonly name: string
   readonly title: string
   readonly unit: string
+  /** What a value is multiplied with to be in that unit. */
+  readonly scale?: number
 }
 
 export const SMALL_CURVES: readonly Curve[] = [
@@ -16,7 +18,15 @@ export const SMALL_CURVES: readonly Curve[] = [
   { name: 'learning_rate', title: 'Learning rate', unit: '' },
   { name: 'tokens_per_second', title: 'Tokens per second', unit: '' },
   { name: 'step_seconds', title: 'Step time', unit: 's' },
+  { name: 'model_flops_utilization', title: 'Model FLOPs utilization', unit: '%', scale: 100 },
+  { name: 'device_memory_bytes', title: 'Device memory in use', unit: 'GiB', scale: 2 ** -30 },
+  { name: 'device_memory_peak_bytes', title: 'Device memory, peak', unit: 'GiB', scale: 2 ** -30 },
 ]
+
+/** Whether the run told any value of a curve: what a runtime does not tell has no picture. */
+export function isTold(columns: Columns, curve: Curve): boolean {
+  return columns.column(curve.name)?.some(Number.isFinite) ?? false
+}
 
 const EMPTY = new Float64Array()
 
@@ -54,7 +64,9 @@ export function matchPicture(columns: Columns, evaluations: readonly Evaluation[
 }
 
 export function smallPicture(columns: Columns, curve: Curve, axis: XAxis, smoothing: number): Picture {
-  const values = columns.column(curve.name) ?? EMPTY
+  const told = columns.column(curve.name) ?? EMPTY
+  const { scale } = curve
+  const values = scale ? told.map((value) => value * scale) : told
   return { x: place(columns, axis), lines: [line(curve.title, '--accent', columns, values, smoothing)] }
 }
 
