@@ -228,6 +228,7 @@ class _Sealing:
                 output_bytes=program.output_bytes,
                 temporary_bytes=program.temporary_bytes,
                 alias_bytes=program.alias_bytes,
+                peak_bytes=program.peak_bytes,
             ),
             software=manifest.Software(
                 python=self.launch["python"],

@@ -137,6 +137,7 @@ class Program(Event):
     output_bytes: int
     temporary_bytes: int
     alias_bytes: int
+    peak_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,7 +131,7 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. The last four are the compiler's, per device."""
+    """Bytes. The last five are the compiler's, per device; ``peak_bytes`` 0: it does not tell."""
 
     parameter_bytes: Count
     optimizer_bytes: Natural
@@ -139,6 +139,7 @@ class Memory:
     output_bytes: Natural
     temporary_bytes: Natural
     alias_bytes: Natural
+    peak_bytes: Natural
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from evidence import canonical
@@ -209,9 +211,21 @@ def program_settings(spec: RunSpec) -> dict[str, Any]:
     return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
 
 
+STEP_SOURCES: Final = ("gemma.py", "loss.py", "mesh.py", "optimizer.py", "step.py", "preflight.py", "hlo.py")
+"""Modules of ``training`` that make the step, and those that read what the compiler says of it."""
+
+
+@cache
+def source_sha256() -> str:
+    """Digest of the code that makes the step: a report of other code is no answer for this one."""
+    training = Path(__file__).parent.parent / "training"
+    files = [training / name for name in STEP_SOURCES] + [Path(__file__).parent / "plan.py"]
+    return canonical.digest([canonical.sha256_file(path) for path in files if path.is_file()])
+
+
 def key(spec: RunSpec, topology: Topology, versions: dict[str, str], *, search: bool, largest: bool) -> str:
-    """What two equal preflights share: the step's settings, the topology, the compiler, and what was asked."""
-    asked = {"search": search, "largest": largest}
+    """What two equal preflights share: the step's settings and code, the topology, the compiler, and what was asked."""
+    asked = {"search": search, "largest": largest, "source": source_sha256()}
     return canonical.digest(
         {"program": program_settings(spec), "topology": topology.name, "versions": versions, **asked}
     )

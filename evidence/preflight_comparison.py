@@ -18,8 +18,7 @@ _VARIED = ("training.batch_size", "training.gradient_accumulation")
 
 @dataclass(frozen=True)
 class Compared:
-    """Bytes on one device: foretold without it, and compiled on it. The peak of a run is what its step takes,
-    gives and needs in between: arguments + outputs - outputs that reuse arguments + temporaries."""
+    """Bytes on one device: foretold without it, and compiled on it; both the compiler's own."""
 
     kind: Literal["compared"]
     foretold_arguments: int
@@ -87,7 +86,7 @@ def compare(report: Report, spec: RunSpec, device_kind: str, devices: int, progr
         foretold_arguments=memory.parameters + memory.optimizer + memory.other_arguments,
         compiled_arguments=program.argument_bytes,
         foretold_peak=memory.peak,
-        compiled_peak=program.argument_bytes + program.output_bytes - program.alias_bytes + program.temporary_bytes,
+        compiled_peak=program.peak_bytes,
     )
 
 

@@ -151,6 +151,7 @@ class StandIn:
                 output_bytes=1,
                 temporary_bytes=1,
                 alias_bytes=1,
+                peak_bytes=2,
             )
         )
         self.say(events.Source(time=events.now(), files=provenance.snapshot_source(self.run)))

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from evidence import canonical, events, preflight, rundir, typed
-from evidence.hardware import GIB, TPUS, Topology
+from evidence.hardware import TPUS, Topology
 from evidence.plan import choose
 from evidence.preflight import DoesNotFit, Fits, Refused, Report, Request
+from evidence.preflight_comparison import size
 from evidence.spec import FIELDS, PlanSpec, RunSpec, SpecError, parse
 from training import topology as topologies
 from training.errors import LayoutError, Refusal
@@ -211,8 +212,8 @@ class Bench:
         except hlo.UnreadableProgram as error:
             return preflight.NoEstimate(kind="not_estimated", because=str(error)), []
         received = [
-            preflight.Received(collective=kind, bytes=int(size), count=cost.counts[kind])
-            for kind, size in sorted(cost.received.items(), key=lambda item: -item[1])
+            preflight.Received(collective=kind, bytes=int(received_bytes), count=cost.counts[kind])
+            for kind, received_bytes in sorted(cost.received.items(), key=lambda item: -item[1])
         ]
         if not tpu.clock_hz:
             because = f"the clock of a {topology.device_kind} is not known, so its cycles are no seconds"
@@ -244,10 +245,10 @@ def shard_bytes(abstract: Any, shardings: Any) -> int:
     """Bytes of a tree's arrays on one device."""
     import jax
 
-    def size(leaf: Any, sharding: Any) -> int:
+    def shard(leaf: Any, sharding: Any) -> int:
         return math.prod(sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
 
-    return sum(jax.tree.leaves(jax.tree.map(size, abstract, shardings)))
+    return sum(jax.tree.leaves(jax.tree.map(shard, abstract, shardings)))
 
 
 def needed_bytes(message: str) -> int:
@@ -302,7 +303,7 @@ def _advice(bench: Bench, tried: list[Outcome]) -> list[str]:
                 changed = [
                     f"plan.{key}={value}" for key, value in asdict(plan).items() if value != asdict(settled)[key]
                 ]
-                advice.append(f"{' '.join(changed)} makes it fit: {_gib(outcome.memory.peak)} of {_gib(bench.limit)}")
+                advice.append(f"{' '.join(changed)} makes it fit: {size(outcome.memory.peak)} of {size(bench.limit)}")
                 return advice
             if isinstance(outcome, Refused):
                 break
@@ -312,7 +313,7 @@ def _advice(bench: Bench, tried: list[Outcome]) -> list[str]:
         outcome = bench.compile(smallest, accumulation=parts)
         if isinstance(outcome, Fits):
             words = f"training.gradient_accumulation={parts} plan.layout={smallest.layout} plan.remat=layer"
-            return [f"{words} makes it fit: {_gib(outcome.memory.peak)} of {_gib(bench.limit)}"]
+            return [f"{words} makes it fit: {size(outcome.memory.peak)} of {size(bench.limit)}"]
         parts *= 2
     batch = training.batch_size // 2
     while batch >= devices:
@@ -320,7 +321,7 @@ def _advice(bench: Bench, tried: list[Outcome]) -> list[str]:
         outcome = bench.compile(smallest, batch_size=batch, accumulation=1)
         if isinstance(outcome, Fits):
             words = f"training.batch_size={batch} plan.layout={smallest.layout} plan.remat=layer"
-            return [f"{words} makes it fit: {_gib(outcome.memory.peak)} of {_gib(bench.limit)}"]
+            return [f"{words} makes it fit: {size(outcome.memory.peak)} of {size(bench.limit)}"]
         batch //= 2
     return [
         f"no plan and no batch of at least {devices} rows fits {bench.topology.name}; a shorter "
@@ -374,14 +375,10 @@ def _verdict(best: Outcome, spec: RunSpec, topology: Topology) -> str:
     if isinstance(best, Refused):
         return f"Cannot be laid out: {best.message}"
     if isinstance(best, DoesNotFit):
-        needed = f"needs {_gib(best.needed_bytes)}" if best.needed_bytes else "needs more memory"
-        return f"Does not fit: {shape} {needed} of {_gib(best.limit_bytes)} on each device."
-    used = f"{_gib(best.memory.peak)} of {_gib(best.memory.limit)} on each device"
+        needed = f"needs {size(best.needed_bytes)}" if best.needed_bytes else "needs more memory"
+        return f"Does not fit: {shape} {needed} of {size(best.limit_bytes)} on each device."
+    used = f"{size(best.memory.peak)} of {size(best.memory.limit)} on each device"
     return f"Fits: {shape} peaks at {used} ({best.memory.peak / best.memory.limit:.0%})."
-
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.2f} GiB"
 
 
 def _fail(folder: Path, message: str) -> int:

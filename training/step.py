@@ -158,6 +158,7 @@ def compile_step(trainer: Trainer) -> tuple[Any, events.Program]:
         output_bytes=int(memory.output_size_in_bytes),
         temporary_bytes=int(memory.temp_size_in_bytes),
         alias_bytes=int(memory.alias_size_in_bytes),
+        peak_bytes=int(memory.peak_memory_in_bytes),
     )
 
 

@@ -99,6 +99,7 @@ def device_lines(bundle: Bundle) -> Findings:
         ("output_bytes", program),
         ("temporary_bytes", program),
         ("alias_bytes", program),
+        ("peak_bytes", program),
     ):
         yield from differs(reading.MANIFEST, f"$.memory.{name}", getattr(source, name), getattr(memory, name))
     stated_program = bundle.manifest.program

@@ -280,7 +280,7 @@ def test_a_run_on_the_device_that_was_foretold_is_compared_with_it(place: Path) 
     program = events.Program(
         time=events.now(), program_sha256="a", lowered_for="tpu", plan=attempt.plan, compile_seconds=1.0, model_flops_per_step=1.0,
         compiler_flops_per_step=1.0, argument_bytes=arguments, output_bytes=arguments, alias_bytes=arguments,
-        temporary_bytes=attempt.memory.temporaries + 1000,
+        temporary_bytes=attempt.memory.temporaries, peak_bytes=attempt.memory.peak + 1000,
     )  # fmt: skip
     compared = compare(report, spec, "TPU v5 lite", 8, program)
     assert isinstance(compared, Compared)

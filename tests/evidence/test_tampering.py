@@ -152,7 +152,7 @@ RESEALED: list[tuple[str, Change, str]] = [
      both(event("program", temporary_bytes=2**50), set_value(MANIFEST, "memory.temporary_bytes", 2**50)), "PHY-03"),
     ("a CPU called a TPU", set_value(MANIFEST, "hardware.platform", "tpu"), "HW-01"),
     ("a CPU called a TPU everywhere",
-     both(without_package("libtpu"), event("devices", platform="tpu", device_kind="TPU v5 lite",
+     both(event("devices", platform="tpu", device_kind="TPU v5 lite",
                 devices=[{"id": 0, "process_index": 0, "device_kind": "TPU v5 lite"}]),
           event("program", lowered_for="tpu"), set_value(MANIFEST, "hardware.platform", "tpu"),
           set_value(MANIFEST, "hardware.device_kind", "TPU v5 lite"),
