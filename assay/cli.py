@@ -43,6 +43,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--profile-steps", type=_count, default=3, metavar="N", help="so many of them (3)")
     train.set_defaults(act=_train)
 
+    preflight = commands.add_parser("preflight", help="will it fit? ask the TPU's own compiler, without a TPU")
+    preflight.add_argument("config", type=Path, help="a config file, or the name of a shipped one")
+    preflight.add_argument("--topology", required=True, help="the accelerator to compile for: v5e-8, v3-8, …")
+    _set(preflight)
+    preflight.add_argument("--search", action="store_true", help="try the sensible plans, choose the fastest that fits")
+    preflight.add_argument("--largest", action="store_true", help="also find the largest batch that fits")
+    preflight.add_argument("--fresh", action="store_true", help="compile again, also where the answer is known")
+    preflight.add_argument("--json", action="store_true", help="print the report as JSON")
+    preflight.add_argument("--save", type=Path, metavar="FILE", help="also write the report there")
+    preflight.set_defaults(act=_preflight)
+
     seal = commands.add_parser("seal", help="make an evidence bundle of an ended run")
     seal.add_argument("run", help="the run's id or folder")
     seal.add_argument("--name", default="", help="name of the bundle (default: the run's name)")
@@ -66,9 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ask(parser: argparse.ArgumentParser) -> None:
+def _set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="a setting by its dotted key: --set optimizer.learning_rate=1e-3")  # fmt: skip
+
+
+def _ask(parser: argparse.ArgumentParser) -> None:
+    _set(parser)
     parser.add_argument("--steps", help="short for --set training.steps=…")
     parser.add_argument("--data", help="short for --set data.train_path=…")
     parser.add_argument("--device", help="auto, cpu, gpu or tpu: exactly that one")
@@ -85,8 +100,9 @@ def _overrides(options: argparse.Namespace) -> dict[str, Scalar]:
     """Settings of the command line, typed. Raises SpecError."""
     from evidence.spec import Problem, SpecError, typed
 
-    short = {"training.steps": options.steps, "data.train_path": options.data, "device": options.device}
-    pairs = {key: value for key, value in short.items() if value is not None}
+    short = {"training.steps": "steps", "data.train_path": "data", "device": "device"}
+    asked = {key: getattr(options, name, None) for key, name in short.items()}
+    pairs = {key: value for key, value in asked.items() if value is not None}
     for setting in options.settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -126,7 +142,6 @@ def _launch(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from assay.local import resume, train
-    from evidence.provenance import REPOSITORY
     from evidence.spec import SpecError
 
     if (options.config is None) == (options.resume is None):
@@ -135,13 +150,24 @@ def _train(options: argparse.Namespace) -> int:
         if asked := _asked(options):
             return _fail(f"a run goes on with the spec it began with, so {asked} cannot be given with --resume")
         return resume(_run(options.resume), _how(options))
-    shipped = REPOSITORY / "training" / "configs" / f"{options.config}.yaml"
-    config = shipped if not options.config.exists() and shipped.is_file() else options.config
     try:
         overrides = _overrides(options)
     except SpecError as error:
         return _fail(str(error))
-    return train(config, overrides, options.name, _runs(), _how(options))
+    return train(_config(options.config), overrides, options.name, _home(), _how(options))
+
+
+def _preflight(options: argparse.Namespace) -> int:
+    from assay import preflight
+    from evidence.spec import SpecError
+
+    asked = {"search": options.search, "largest": options.largest}
+    try:
+        request = preflight.ask(_config(options.config), _overrides(options), options.topology, **asked)
+    except SpecError as error:
+        return _fail(str(error))
+    root = _home() / "preflights"
+    return preflight.run(request, root, fresh=options.fresh, as_json=options.json, save=options.save)
 
 
 def _seal(options: argparse.Namespace) -> int:
@@ -210,13 +236,21 @@ def _asked(options: argparse.Namespace) -> str:
 
 def _run(name: str) -> Path:
     """The folder of a run that was named by its folder or by its id."""
-    return Path(name) if Path(name).is_dir() else _runs() / name
+    return Path(name) if Path(name).is_dir() else _home() / "runs" / name
 
 
-def _runs() -> Path:
+def _config(path: Path) -> Path:
+    """The config file of this path, or the shipped one of this name."""
     from evidence.provenance import REPOSITORY
 
-    return Path(os.environ.get("ASSAY_HOME") or REPOSITORY / "data") / "runs"
+    shipped = REPOSITORY / "training" / "configs" / f"{path}.yaml"
+    return shipped if not path.exists() and shipped.is_file() else path
+
+
+def _home() -> Path:
+    from evidence.provenance import REPOSITORY
+
+    return Path(os.environ.get("ASSAY_HOME") or REPOSITORY / "data")
 
 
 def _submissions() -> Path:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from assay.progress import RunProgress, console, errors
-from evidence import attempts, config_file, events, record, rundir
+from evidence import attempts, config_file, events, preflight_folder, record, rundir
 from evidence.provenance import REPOSITORY
 from evidence.spec import Scalar, SpecError, resolve
 from evidence.status import ENDED, LIVE, status
@@ -17,8 +17,8 @@ RESUMABLE = 75
 """Exit code of a run that was stopped and can be resumed: EX_TEMPFAIL, as the trainer's own."""
 
 
-def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path, how: list[str]) -> int:
-    """Create a run folder below ``runs``, train in it, show how it goes; 0 when the run finished."""
+def train(config: Path, overrides: dict[str, Scalar], name: str, home: Path, how: list[str]) -> int:
+    """Create a run folder below ``home/runs``, train in it, show how it goes; 0 when the run finished."""
     try:
         document, text = config_file.load(config)
         spec, changed = resolve(document, overrides)
@@ -29,7 +29,15 @@ def train(config: Path, overrides: dict[str, Scalar], name: str, runs: Path, how
         return 2
     path = config.resolve()
     source = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
-    run = rundir.create(runs, spec, config=source, config_text=text, overrides=changed, name=name)
+    run = rundir.create(
+        home / "runs",
+        spec,
+        config=source,
+        config_text=text,
+        overrides=changed,
+        name=name,
+        preflight=preflight_folder.newest_for(home / "preflights", spec),
+    )
     console.print(f"Run {run.name} in {run}")
     return _watch(run, spec.training.steps, how)
 

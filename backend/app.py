@@ -18,6 +18,9 @@ from backend.database import Database
 from backend.head import Head
 from backend.launchers import local
 from backend.page import Page
+from backend.preflights import routes as preflights
+from backend.preflights.jobs import Jobs
+from backend.preflights.library import Library as Preflights
 from backend.runs import routes as runs
 from backend.runs import stream
 from backend.runs.bell import Bell
@@ -38,10 +41,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         server = _server(settings, database or Database(settings.database))
         app.state.server = server
         server.follower.start()
+        server.jobs.start()
         demo.launch_first(server)
         try:
             yield
         finally:
+            server.jobs.stop()
             server.follower.stop()
             server.store.database.close()
 
@@ -49,7 +54,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         title="Assay", version=__version__, lifespan=life, responses=errors.ANSWERS, docs_url=None, redoc_url=None
     )
     errors.install(app)
-    for router in (runs.router, stream.router, configs.router, bundles.router, health.router):
+    for router in (runs.router, stream.router, configs.router, preflights.router, bundles.router, health.router):
         app.include_router(router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(Page, folder=settings.page)
@@ -66,7 +71,16 @@ def _server(settings: Settings, database: Database) -> Server:
 
     queue = Queue(settings.runs, store, launch, local.request_stop)
     follower = Follower(settings.runs, database, store, queue, bell)
-    return Server(settings, store, queue, follower, bell, Library(settings.submissions))
+    return Server(
+        settings,
+        store,
+        queue,
+        follower,
+        bell,
+        Library(settings.submissions),
+        Preflights(settings.preflights),
+        Jobs(settings.preflights, settings.preflight_command),
+    )
 
 
 def _openapi(plain: Any) -> dict[str, Any]:

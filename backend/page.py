@@ -63,6 +63,8 @@ class Page:
             return False
         if path.startswith("/evidence/") and "/files/" in path:
             return False
+        if path.startswith("/preflights/") and path.endswith("/report.json"):
+            return False
         return _prefers_html(Headers(scope=scope).get("accept", ""))
 
 

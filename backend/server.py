@@ -11,6 +11,8 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from backend.bundles.library import Library
+    from backend.preflights.jobs import Jobs
+    from backend.preflights.library import Library as Preflights
     from backend.runs.bell import Bell
     from backend.runs.follower import Follower
     from backend.runs.queue import Queue
@@ -25,6 +27,8 @@ class Server:
     follower: Follower
     bell: Bell
     library: Library
+    preflights: Preflights
+    jobs: Jobs
 
 
 def _server(request: Request) -> Server:

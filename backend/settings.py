@@ -19,7 +19,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``data/`` and the index; ``trainer_command`` gets the run folder as last word."""
+    """``home`` holds ``runs/``, ``preflights/``, ``data/`` and the index; the commands get the folder as last word."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -31,10 +31,15 @@ class Settings:
     configs: Path = REPOSITORY / "training" / "configs"
     page: Path = REPOSITORY / "frontend" / "dist"
     trainer_command: tuple[str, ...] = field(default=(sys.executable, "-m", "training"))
+    preflight_command: tuple[str, ...] = field(default=(sys.executable, "-m", "training.preflight"))
 
     @property
     def runs(self) -> Path:
         return self.home / "runs"
+
+    @property
+    def preflights(self) -> Path:
+        return self.home / "preflights"
 
     @property
     def database(self) -> Path:

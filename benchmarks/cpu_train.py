@@ -27,6 +27,7 @@ from benchmarks import peer
 from evidence.spec import RunSpec, parse
 from training import weights
 from training.step import compile_step, prepare
+from training.weight_files import parameters
 
 BATCH, LENGTH = 16, 128
 DOCUMENT: dict[str, Any] = {
@@ -117,15 +118,16 @@ def main() -> None:
 def _as_transformers(spec: RunSpec, params: Any) -> Any:
     """Our parameters as FlaxGemma nests them; its dense layers keep matrices as (in, out), as ours do."""
     tree: dict[str, Any] = {}
-    for ours, theirs, transposed in weights.names(spec.model):
+    for parameter in parameters(spec.model):
         leaf: Any = params
-        for part in ours.split("."):
+        for part in parameter.path.split("."):
             leaf = leaf[int(part) if part.isdigit() else part]
-        *parts, last = theirs.split(".")
+        *parts, last = parameter.name.split(".")
         node = tree
         for part in parts:
             node = node.setdefault(part, {})
-        node["kernel" if transposed else "embedding" if "embed" in theirs else last] = jnp.copy(leaf)
+        matrix = "embedding" if parameter.path == "embedding" else "kernel"
+        node[matrix if leaf.ndim == 2 else last] = jnp.copy(leaf)
     return tree
 
 

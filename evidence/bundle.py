@@ -19,6 +19,8 @@ from evidence import (
     config_file,
     events,
     manifest,
+    preflight_comparison,
+    preflight_folder,
     provenance,
     reading,
     report,
@@ -289,10 +291,11 @@ class _Sealing:
             program=manifest.Program(
                 sha256=program.program_sha256,
                 lowered_for=program.lowered_for,
-                plan=program.plan,
+                plan=manifest.Plan(**program.plan),  # type: ignore[arg-type]
                 model_flops_per_step=program.model_flops_per_step,
                 compiler_flops_per_step=program.compiler_flops_per_step,
             ),
+            preflight=self._preflight(),
             timing=manifest.Timing(
                 compile_seconds=program.compile_seconds,
                 train_seconds=elapsed,
@@ -332,6 +335,28 @@ class _Sealing:
             code = f"commit {source['commit']}" if source["kind"] == "git" else "not a git checkout"
             found.append(manifest.Attempt(**asdict(facts), code=code))
         return found
+
+    def _preflight(self) -> manifest.Preflighted | manifest.NotPreflighted:
+        kept = self.run / rundir.PREFLIGHT
+        if not kept.is_file():
+            because = "no preflight of this step was made before the run was asked for"
+            return manifest.NotPreflighted(kind="not_preflighted", because=because)
+        try:
+            report = preflight_folder.read_report(kept)
+        except preflight_folder.Unreadable:
+            because = "the report that the run kept is not of this version"
+            return manifest.NotPreflighted(kind="not_preflighted", because=because)
+        attempt = preflight_comparison.attempt_of(report, self.ask.spec)
+        if attempt is None:
+            because = "the report that the run kept is of another step"
+            return manifest.NotPreflighted(kind="not_preflighted", because=because)
+        return manifest.Preflighted(
+            kind="preflighted",
+            file=self._copy(rundir.PREFLIGHT, reading.PREFLIGHT),
+            topology=report.target.name,
+            fits=attempt.kind == "fits",
+            peak_bytes=preflight_comparison.peak_bytes(attempt),
+        )
 
     def _location(self) -> manifest.Local:
         host = self.launch["host"]

@@ -244,12 +244,20 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Plan:
+    layout: Literal["replicated", "fsdp", "tensor"]
+    remat: Literal["none", "attention", "mlp", "layer"]
+    layers: Literal["unrolled", "scanned"]
+    loss_chunk_tokens: Count
+
+
+@dataclass(frozen=True)
 class Program:
     """``sha256``: of the step's StableHLO text. ``plan``: how it was laid out, every choice made."""
 
     sha256: Sha256
     lowered_for: Text
-    plan: dict[str, int | str]
+    plan: Plan
     model_flops_per_step: Positive
     compiler_flops_per_step: NotNegative
 
@@ -317,6 +325,23 @@ class NoWitness:
 
 
 @dataclass(frozen=True)
+class Preflighted:
+    """What the TPU's compiler said of this run's step before the run; ``peak_bytes`` 0: it refused without saying."""
+
+    kind: Literal["preflighted"]
+    file: File
+    topology: Text
+    fits: bool
+    peak_bytes: Natural
+
+
+@dataclass(frozen=True)
+class NotPreflighted:
+    kind: Literal["not_preflighted"]
+    because: Text
+
+
+@dataclass(frozen=True)
 class RunManifest:
     schema: Literal["evidence/run_manifest@1"]
     run: RunFacts
@@ -333,6 +358,7 @@ class RunManifest:
     data: Data
     training: Training
     program: Program
+    preflight: Preflighted | NotPreflighted
     timing: Timing
     metrics: Metrics
     events: File

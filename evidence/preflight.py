@@ -205,8 +205,7 @@ def program_settings(spec: RunSpec) -> dict[str, Any]:
     document = spec.as_dict()
     sections: dict[str, Any] = {name: document[name] for name in PROGRAM_SETTINGS}
     sections["training"] = {name: document["training"][name] for name in PROGRAM_TRAINING}
-    if "packing" in document["data"]:
-        sections["data"] = {"packing": document["data"]["packing"]}
+    sections["data"] = {"packing": document["data"]["packing"]}
     return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
 
 

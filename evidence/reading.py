@@ -23,7 +23,8 @@ METRICS, EVENTS, SAMPLES, README, SUMS = (
 )
 REQUIRED_FILES = (README, MANIFEST, SUMMARY, LOG, METRICS, EVENTS, SUMS)
 REQUIRED_FOLDERS = ("config", "source", "environment", "data", "eval", "checkpoints")
-OPTIONAL = (SAMPLES, "tokenizer")
+PREFLIGHT = "preflight.json"
+OPTIONAL = (SAMPLES, PREFLIGHT, "tokenizer")
 
 
 class Unreadable(ValueError):

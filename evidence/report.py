@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evidence import reading
-from evidence.manifest import Completed, Failed, GitSource, Performed, RunManifest
+from evidence import events, preflight, preflight_comparison, reading, typed
+from evidence.manifest import Completed, Failed, GitSource, Performed, Preflighted, RunManifest
 from evidence.reading import Bundle, Unreadable
+from evidence.spec import SpecError, parse
 from evidence.verdict import FAIL, LEVEL_MEANING, NOT_RUN, Claim, Proof, Report, Verdict
 
 LIMITS = (
@@ -74,6 +75,13 @@ _CLAIMS = (
         "declared config plus named overrides resolved again",
         "config/effective.json",
         ("PRV-04", "PRV-05"),
+    ),
+    (
+        "preflight",
+        "Preflight",
+        "the report read again, and its step compared with the config that ran",
+        reading.PREFLIGHT,
+        ("PFL-01",),
     ),
     (
         "outcome",
@@ -153,6 +161,7 @@ def readme(bundle: Bundle) -> str:
             f"{manifest.timing.median_step_seconds * 1000:.1f} ms per step (median), "
             f"{manifest.timing.tokens_per_second:,.0f} tokens per second",
         ),
+        *([("Preflight", _preflight(bundle))] if _is_preflighted(bundle) else []),
         ("Source", _source(manifest)),
     ]
     result = bundle.summary.training_result
@@ -211,6 +220,8 @@ def loss_chart(losses: list[float], width: int = 72, height: int = 12) -> list[s
 def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
     results = {result.id: result for result in verdict.results}
     for claim, title, recomputed, file, checks in _CLAIMS:
+        if claim == "preflight" and not _is_preflighted(bundle):
+            continue  # nothing is claimed
         bad = [results[check] for check in checks if results[check].result == FAIL]
         open_ = [results[check] for check in checks if results[check].result == NOT_RUN]
         because = f"{open_[0].id}: {open_[0].reason}" if open_ else ""
@@ -238,8 +249,30 @@ def _said(claim: str, bundle: Bundle) -> str:
         "evaluation": f"{_score(bundle).removeprefix(', ')}",
         "source": _source(manifest).replace("`", ""),
         "config": f"{manifest.config.source}, {len(manifest.config.overrides)} overrides",
+        "preflight": _preflight(bundle) if claim == "preflight" else "",
         "outcome": manifest.run.outcome.kind,
     }[claim]
+
+
+def _is_preflighted(bundle: Bundle) -> bool:
+    return isinstance(bundle.manifest.preflight, Preflighted)
+
+
+def _preflight(bundle: Bundle) -> str:
+    """What was said before the run, and, where it ran on what that was said for, what was compiled there."""
+    try:
+        told: preflight.Report = typed.read(preflight.Report, bundle.document(reading.PREFLIGHT))
+        spec = parse(bundle.document("config/effective.json"))
+    except (typed.WrongDocument, SpecError):
+        raise Unreadable(f"{reading.PREFLIGHT} does not follow its schema") from None
+    attempt = preflight_comparison.attempt_of(told, spec)
+    if attempt is None:
+        raise Unreadable(f"{reading.PREFLIGHT} is of another step")
+    said = preflight_comparison.sentence(told, attempt)
+    manifest = bundle.manifest
+    kind, used = manifest.hardware.device_kind, manifest.mesh.devices_used
+    compared = preflight_comparison.compare(told, spec, kind, used, bundle.event(events.Program))
+    return f"{said} {preflight_comparison.comparison_sentence(compared)}"
 
 
 def _verdict_sentence(bundle: Bundle, verdict: Verdict) -> str:

@@ -15,6 +15,7 @@
     source/          trainer, once       the repository's files that were loaded
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
+    preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
     sealed.json      seal, per bundle    the bundles this run became
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
@@ -25,6 +26,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +39,7 @@ SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
 PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
 FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
+PREFLIGHT = "preflight.json"
 
 SCHEMA = "assay/run@1"
 DRAFT = ".new-"
@@ -76,13 +79,15 @@ def create(
     notes: str = "",
     tags: tuple[str, ...] = (),
     launcher: str = "local",
+    preflight: Path | None = None,
 ) -> Path:
     """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
 
-    ``config`` is the declared config's path relative to the repository (or what it was called, if it has none).
+    ``config`` is the declared config's path relative to the repository (or what it was called, if it has none);
+    ``preflight`` a report of the same step, of which the run keeps a copy.
     """
     root.mkdir(parents=True, exist_ok=True)
-    moment, draft = _reserve(root)
+    moment, draft = reserve(root)
     ask = Ask(
         run_id=draft.name.removeprefix(DRAFT),
         name=name or spec.name,
@@ -99,11 +104,13 @@ def create(
     document = {"schema": SCHEMA, **asdict(ask)}
     (draft / CONFIG).write_text(config_text, encoding="utf-8", newline="")
     (draft / SPEC).write_text(canonical.pretty(document), encoding="utf-8")
+    if preflight:
+        shutil.copyfile(preflight, draft / PREFLIGHT)
     return draft.rename(root / ask.run_id)
 
 
-def _reserve(root: Path) -> tuple[datetime, Path]:
-    """A moment that no other run of this folder was made at, so that ids sort as the runs were asked for."""
+def reserve(root: Path) -> tuple[datetime, Path]:
+    """A moment that nothing else of this folder was made at, and its draft: ids sort as they were asked for."""
     while True:
         moment = datetime.now(UTC)
         run_id = f"{moment:%Y%m%d-%H%M%S-%f}"

@@ -9,7 +9,10 @@ const root = resolve(import.meta.dirname, '..')
 process.env.ASSAY_E2E_HOME ??= mkdtempSync(join(tmpdir(), 'assay-e2e-'))
 const home = process.env.ASSAY_E2E_HOME
 
-/** The page as it is built, in a real browser, against the real server on an empty data folder. */
+/**
+ * The page as it is built, in a real browser, against the real server on an empty data folder. Runs are trained for
+ * real; preflights are a stand-in's, since the TPU's compiler takes minutes.
+ */
 export default defineConfig({
   testDir: './e2e',
   workers: 1,
@@ -29,7 +32,7 @@ export default defineConfig({
     },
   },
   webServer: {
-    command: `${process.env.ASSAY_PYTHON ?? '.venv/bin/python'} -m backend`,
+    command: `${process.env.ASSAY_PYTHON ?? '.venv/bin/python'} -m tests.backend.serve_page`,
     cwd: root,
     url: `http://127.0.0.1:${PORT}/health`,
     timeout: 60_000,

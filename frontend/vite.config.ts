@@ -15,7 +15,9 @@ const toServer = {
 export default defineConfig({
   plugins: [react(), tailwindcss()],
   server: {
-    proxy: { '/runs': toServer, '/evidence': toServer, '/configs': toServer, '/stream': toServer, '/health': toServer },
+    proxy: Object.fromEntries(
+      ['/runs', '/preflights', '/evidence', '/configs', '/stream', '/health'].map((path) => [path, toServer]),
+    ),
   },
   build: { chunkSizeWarningLimit: 400 },
   test: {

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import rundir
+from evidence import preflight, preflight_folder, rundir
 from evidence.spec import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,3 +68,11 @@ def kill_trainer(run: Path, number: signal.Signals = signal.SIGKILL) -> None:
     wait_for((run / rundir.PROCESS).exists)
     os.kill(int(rundir.read_document(run / rundir.PROCESS)["pid"]), number)
     wait_for((run / rundir.EXIT).exists)
+
+
+def preflight_report(root: Path, overrides: dict[str, Any] | None = None, topology: str = "v5e-8") -> Path:
+    """The report file of a preflight of CONFIG by the stand-in job."""
+    spec, _ = resolve(CONFIG, overrides or {})
+    folder = preflight_folder.create(root, preflight.Request("tiny.yaml", topology, spec.as_dict()))
+    subprocess.run([sys.executable, "-m", "tests.preflight_job", str(folder)], cwd=ROOT, check=True)
+    return folder / preflight.REPORT

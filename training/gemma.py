@@ -106,12 +106,41 @@ class Matrices(nnx.Module):
                 setattr(self, f"{name}{ADAPTER_OUT}", _matrix(lora.rank, columns))
 
     def times(self, x: Float[Array, "b s i"], name: str) -> Float[Array, "b s o"]:
-        product = x @ self.how.weight(getattr(self, name), name)
+        whole = product(x, self.how.weight(getattr(self, name), name))
         if not self.lora.adapts(name):
-            return product
+            return whole
         first, second = f"{name}{ADAPTER_IN}", f"{name}{ADAPTER_OUT}"
-        inner = x @ self.how.weight(getattr(self, first), first)
-        return product + inner @ self.how.weight(getattr(self, second), second) * (self.lora.alpha / self.lora.rank)
+        inner = product(x, self.how.weight(getattr(self, first), first))
+        scale = self.lora.alpha / self.lora.rank
+        return whole + product(inner, self.how.weight(getattr(self, second), second)) * scale
+
+
+@jax.custom_vjp
+def product(x: Float[Array, "b s i"], weight: Float[Array, "i o"]) -> Float[Array, "b s o"]:
+    """``x @ weight``; its gradient transposes the narrower of the two activations.
+
+    jax's own rule always transposes the output's gradient. On a CPU that is a copy, and a slow one for the MLP.
+    """
+    return x @ weight
+
+
+def _product_forward(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return product(x, weight), (x, weight)
+
+
+def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, weight = kept
+    return jnp.einsum("bso,io->bsi", gradient, weight), outer(x, gradient)
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
+def outer(left: Float[Array, "b s i"], right: Float[Array, "b s o"], **options: Any) -> Float[Array, "i o"]:
+    """Σ over rows and positions of left ⊗ right, with the narrower one as the matmul's transposed side."""
+    if left.shape[-1] <= right.shape[-1]:
+        return jnp.einsum("bsi,bso->io", left, right, **options)
+    return jnp.einsum("bso,bsi->oi", right, left, **options).T
 
 
 class Attention(Matrices):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
-from training.gemma import AXES, LOSS_ROWS, ROWS, Gemma, How
+from training.gemma import AXES, LOSS_ROWS, ROWS, Gemma, How, outer
 
 LOGITS = ("loss_rows", None, "vocab")
 
@@ -71,7 +71,7 @@ def _forward(
         share = (jnp.exp(logits - log_total[..., None]) - wanted) * weight[..., None]
         share = how.placement.constrain(share.astype(how.dtype), *LOGITS)
         part = how.placement.constrain(part, *LOSS_ROWS)
-        gradient += jnp.einsum("bsv,bsd->vd", share, part, preferred_element_type=jnp.float32)
+        gradient += outer(share, part, preferred_element_type=jnp.float32)
         back = how.placement.constrain(jnp.einsum("bsv,vd->bsd", share, table), *ROWS)
         return (total + jnp.sum((log_total - picked) * weight), gradient), back
 

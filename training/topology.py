@@ -19,6 +19,11 @@ from evidence.hardware import TOPOLOGIES, Topology
 from training.errors import DeviceError
 
 LOCK = Path(tempfile.gettempdir()) / "assay-libtpu.lock"
+DESCRIBED = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+}
 FAR_TOO_LARGE = 2**38
 """Elements of a program that no device holds; the compiler refuses it with the memory there is."""
 
@@ -38,7 +43,9 @@ def prepare_environment() -> None:
             "(or pip install 'libtpu==0.0.42.*')"
         )
     os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["TPU_SKIP_MDS_QUERY"] = "1"  # there is no metadata server to ask
+    # There is no metadata server to ask, and no slice to be a worker of; without these libtpu looks and complains.
+    for name, value in DESCRIBED.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from backend.configs import library
 from backend.errors import on_field
 from backend.runs.answers import RunRequest
 from backend.settings import REPOSITORY, Settings
-from evidence import config_file, rundir
+from evidence import config_file, preflight_folder, rundir
 from evidence.spec import NAME, Problem, RunSpec, SpecError, resolve
 
 
 def admit(settings: Settings, request: RunRequest) -> Path:
     """A new run folder. Raises Invalid or SpecError naming every field that is wrong."""
-    document, text, source = _declared(settings, request)
+    document, text, source = declared(settings, request.config, request.spec)
     overrides = dict(request.overrides)
     if request.device is not None:
         if overrides.get("device", request.device) != request.device:
@@ -38,6 +38,7 @@ def admit(settings: Settings, request: RunRequest) -> Path:
         notes=request.notes,
         tags=tuple(dict.fromkeys(request.tags)),
         launcher=request.launcher,
+        preflight=preflight_folder.newest_for(settings.preflights, spec),
     )
 
 
@@ -48,20 +49,20 @@ def check_name(name: str) -> None:
         raise on_field("name", f"name must be {rule}, got {name[:80]!r}")
 
 
-def _declared(settings: Settings, request: RunRequest) -> tuple[dict[str, Any], str, str]:
-    """The config's document, its text, and what it is called."""
-    if (request.config is None) == (request.spec is None):
-        given = "both" if request.config is not None else "neither"
+def declared(settings: Settings, config: str | None, spec: dict[str, Any] | None) -> tuple[dict[str, Any], str, str]:
+    """A config's document, its text, and what it is called. Raises Invalid or SpecError."""
+    if (config is None) == (spec is None):
+        given = "both" if config is not None else "neither"
         message = f"give either config, the name of a shipped config, or spec, a config's content; got {given}"
         raise on_field("config", message)
-    if request.config is not None:
-        path = library.find(settings, request.config)
+    if config is not None:
+        path = library.find(settings, config)
         document, text = config_file.load(path)
         # A folder of this machine is nobody else's business, and a bundle that named it could not be sealed.
         return document, text, library.shown(path) if path.is_relative_to(REPOSITORY) else path.name
-    assert request.spec is not None
-    resolve(request.spec, {})  # whatever is wrong with it is said before it is written down as YAML
-    return request.spec, config_file.dumps(request.spec), "spec"
+    assert spec is not None
+    resolve(spec, {})  # whatever is wrong with it is said before it is written down as YAML
+    return spec, config_file.dumps(spec), "spec"
 
 
 def _opened_paths(settings: Settings, spec: RunSpec) -> dict[str, str]:

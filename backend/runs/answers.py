@@ -112,6 +112,30 @@ class RunWarning(BaseModel):
     message: str
 
 
+class MemoryCompared(BaseModel):
+    """The compiler's bytes on one device, before the run and on it; ``difference``: what the run needs more."""
+
+    foretold_arguments: int
+    compiled_arguments: int
+    foretold_peak: int
+    compiled_peak: int
+    difference: int
+
+
+class RunPreflight(BaseModel):
+    """What the newest preflight of this very step said when the run was asked for."""
+
+    id: str | None = Field(description="The preflight, while it is there")
+    topology: str
+    fits: bool
+    sentence: str
+    created_at: str
+    peak_bytes: int | None
+    limit_bytes: int
+    compared: MemoryCompared | None
+    not_compared_because: str = Field(description="Empty where it is compared")
+
+
 class Run(RunSummary):
     spec: dict[str, Any] = Field(description="The effective spec")
     overrides: list[Overridden]
@@ -124,6 +148,7 @@ class Run(RunSummary):
     nonce: str
     error: RunError | None
     warnings: list[RunWarning]
+    preflight: RunPreflight | None
     directory: str
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import NotFound, on_field
+from backend.preflights.of_run import of_run
 from backend.runs.answers import (
     Checkpoint,
     Checkpoints,
@@ -39,12 +40,13 @@ def whole(server: Server, run: Path) -> Run:
     except (KeyError, OSError):
         raise NotFound(f"there is no run {run.name}") from None
     finished = store.latest(run.name, "finished") or {}
+    devices, program = store.latest(run.name, "devices"), store.latest(run.name, "program")
     return Run(
         **summary.model_dump(),
-        devices=store.latest(run.name, "devices"),
+        devices=devices,
         model=store.latest(run.name, "model"),
         data=store.latest(run.name, "data"),
-        program=store.latest(run.name, "program"),
+        program=program,
         spec=ask.spec.as_dict(),
         overrides=[Overridden(**asdict(item)) for item in ask.overrides],
         config_text=config_text,
@@ -52,6 +54,7 @@ def whole(server: Server, run: Path) -> Run:
         nonce=ask.nonce,
         error=_error(run, summary.reason, finished) if summary.state in ("failed", "lost") else None,
         warnings=_warnings(server, run),
+        preflight=of_run(server.preflights, run, ask.spec, devices, program),
         directory=str(run),
     )
 

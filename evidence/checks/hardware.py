@@ -62,6 +62,10 @@ def runtime(bundle: Bundle) -> Findings:
     names = {line.partition("==")[0] for line in packages.splitlines()}
     if platform == "tpu" and "libtpu" not in names:
         yield Finding("environment/packages.txt", "", "libtpu, since a TPU is claimed", "no libtpu")
+    if platform == "tpu":  # its compiler alone may be installed anywhere; its runtime tells each chip's place
+        for number, device in enumerate(bundle.manifest.hardware.devices):
+            if not device.coords:
+                yield Finding(reading.MANIFEST, f"$.hardware.devices[{number}].coords", "a TPU's place", "none")
     if platform == "gpu" and not any(name.startswith(("jax-cuda", "jax-rocm")) for name in names):
         yield Finding("environment/packages.txt", "", "a GPU plugin of jax, since a GPU is claimed", "none")
 

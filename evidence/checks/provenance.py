@@ -129,8 +129,9 @@ def plan_by_rule(bundle: Bundle) -> Findings:
     hardware = manifest.hardware
     memory = device_memory_bytes(hardware.device_kind, hardware.devices[0].memory_bytes)
     chosen = asdict(choose(parse(bundle.document("config/effective.json")), manifest.mesh.devices_used, memory))
-    for key in sorted({*chosen, *manifest.program.plan, *told.plan}):
-        yield from differs(reading.MANIFEST, f"$.program.plan.{key}", chosen.get(key), manifest.program.plan.get(key))
+    stated = asdict(manifest.program.plan)
+    for key in sorted({*chosen, *stated, *told.plan}):
+        yield from differs(reading.MANIFEST, f"$.program.plan.{key}", chosen.get(key), stated.get(key))
         yield from differs(reading.EVENTS, f"program: plan.{key}", chosen.get(key), told.plan.get(key))
     yield from differs(reading.MANIFEST, "$.mesh.layout", chosen["layout"], manifest.mesh.layout)
 

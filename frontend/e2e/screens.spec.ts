@@ -6,18 +6,23 @@ import { expect, type Page, test } from '@playwright/test'
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 const TABS = ['curves', 'checkpoints', 'samples', 'log', 'config', 'system']
 
-/** Every page there is; runs and bundles are those that the specs before this one have left. */
+/** Every page there is; runs, preflights and bundles are those that the specs before this one have left. */
 async function addresses(page: Page): Promise<string[]> {
   const headers = { Accept: 'application/json' }
   const { runs } = (await (await page.request.get('/runs', { headers })).json()) as { runs: { id: string }[] }
   const { bundles } = (await (await page.request.get('/evidence', { headers })).json()) as {
     bundles: { name: string }[]
   }
+  const { preflights } = (await (await page.request.get('/preflights', { headers })).json()) as {
+    preflights: { id: string }[]
+  }
   return [
     '/runs',
     '/runs/new',
+    '/preflights',
     '/evidence',
     '/nowhere',
+    ...preflights.map((preflight) => `/preflights/${preflight.id}`),
     ...runs.slice(0, 1).flatMap((run) => TABS.map((tab) => `/runs/${run.id}?tab=${tab}`)),
     ...bundles.map((bundle) => `/evidence/${bundle.name}`),
   ]
@@ -32,6 +37,23 @@ test.beforeAll(() => {
   if (sealed === undefined) throw new Error('the main job has left no bundle')
   cpSync(join(submissions, sealed), altered, { recursive: true })
   appendFileSync(join(altered, 'README.md'), 'One more line.\n')
+})
+
+/** Beside the answered and the cancelled one: one that failed, and one that goes on while it is looked at. */
+test.beforeAll(async ({ request }) => {
+  for (const name of ['broken', 'slow'])
+    await request.post('/preflights', {
+      data: { config: 'smoke_tiny', topology: 'v5e-8', overrides: { name }, search: name === 'slow' },
+    })
+})
+
+/** A job outlives its server, and this one would never end. */
+test.afterAll(async ({ request }) => {
+  const headers = { Accept: 'application/json' }
+  const { preflights } = (await (await request.get('/preflights', { headers })).json()) as {
+    preflights: { id: string; state: string }[]
+  }
+  for (const { id, state } of preflights) if (state === 'running') await request.post(`/preflights/${id}/cancel`)
 })
 
 for (const width of [1440, 390])

@@ -22,6 +22,9 @@ optimizer: {learning_rate: 0.01, schedule: cosine, warmup_steps: 4}
 """
 
 
+PREFLIGHT_JOB = (sys.executable, "-m", "tests.preflight_job")
+
+
 def trainer(step_seconds: float) -> tuple[str, ...]:
     return (sys.executable, "-m", "tests.backend.trainer", str(step_seconds))
 
@@ -38,15 +41,16 @@ def make_home(place: Path) -> Path:
 
 def make_settings(place: Path, step_seconds: float = 0.001, **more: Any) -> Settings:
     home = make_home(place) if not (place / "home").exists() else place / "home"
-    return Settings(
-        home=home,
-        demo=False,
-        submissions=place / "submissions",
-        configs=place / "configs",
-        page=place / "page",
-        trainer_command=trainer(step_seconds),
-        **more,
-    )
+    parts: dict[str, Any] = {
+        "home": home,
+        "demo": False,
+        "submissions": place / "submissions",
+        "configs": place / "configs",
+        "page": place / "page",
+        "trainer_command": trainer(step_seconds),
+        "preflight_command": PREFLIGHT_JOB,
+    }
+    return Settings(**{**parts, **more})
 
 
 @pytest.fixture

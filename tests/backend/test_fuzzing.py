@@ -15,24 +15,26 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.backend.client import Client, serving
+from tests.backend.client import Client, serving, until
 from tests.backend.conftest import make_settings
 from tests.runs import ROOT
 
 load_all_checks()
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-There = tuple[Client, dict[str, str]]
+There = tuple[Client, dict[str, dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
-    """A server, and the path parameters of its run that has ended and of the bundle sealed from it."""
+    """A server, and by first part of the path: its run that has ended, its bundle, and its preflight."""
     with serving(make_settings(tmp_path_factory.mktemp("fuzzed"))) as client:
         run = client.launch(name="proof")
         client.until_state(run, "finished")
         assert client.post(f"/runs/{run}/seal", json={}).status_code == 201
-        yield client, {"id": run, "name": "proof"}
+        asked = client.post("/preflights", json={"config": "tiny", "topology": "v5e-8"}).json()["id"]
+        until(lambda: client.get(f"/preflights/{asked}").json(), lambda item: item["state"] == "done")
+        yield client, {"runs": {"id": run}, "evidence": {"name": "proof"}, "preflights": {"id": asked}}
 
 
 document = schemathesis.openapi.from_path(ROOT / "frontend" / "openapi.json")
@@ -49,7 +51,8 @@ schema = document.exclude(path="/stream")  # it never ends
 def test_every_answer_is_one_that_the_document_tells_of(there: There, case: Case) -> None:
     client, known = there
     _ask(client, case)
-    if named := {key: known[key] for key in known.keys() & case.path_parameters.keys()}:
+    parameters = known.get(case.path.split("/")[1], {})
+    if named := {key: parameters[key] for key in parameters.keys() & case.path_parameters.keys()}:
         case.path_parameters.update(named)
         _ask(client, case)
 

@@ -12,8 +12,11 @@ from tests import runs
 
 @pytest.fixture(scope="session")
 def ended_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the stand-in trainer, recorded for real."""
-    run = runs.new_run(tmp_path_factory.mktemp("runs"), {"training.steps": 40}, name="tiny", notes="a note")
+    """A finished run of the stand-in trainer, recorded for real, with a stand-in's preflight of its step."""
+    report = runs.preflight_report(tmp_path_factory.mktemp("preflights"))
+    run = runs.new_run(
+        tmp_path_factory.mktemp("runs"), {"training.steps": 40}, name="tiny", notes="a note", preflight=report
+    )
     assert runs.record(run) == 0
     return run
 

@@ -154,3 +154,37 @@ def test_a_stopped_run_is_sealed_honestly(tmp_path: Path) -> None:
     assert verdict.failures == ()
     assert " of 1,000 steps on 1 CPU device" in report.report(place, verdict).sentence
     assert "The run stopped." in report.report(place, verdict).sentence
+
+
+def test_a_preflight_is_claimed_with_its_proof_and_told_in_the_readme(sealed: Path, ended_run: Path) -> None:
+    assert (sealed / "preflight.json").read_bytes() == (ended_run / "preflight.json").read_bytes()
+    claims = {claim.id: claim for claim in report.report(sealed, verify(sealed)).claims}
+    assert claims["preflight"].said.startswith("Fits on v5e-8 (8 × TPU v5 lite): ")
+    assert "foretold for 8 × TPU v5 lite, run on 1 × cpu" in claims["preflight"].said
+    assert claims["preflight"].proofs[0].checks == ("PFL-01",)
+    assert f"| Preflight | {claims['preflight'].said} |" in (sealed / reading.README).read_text()
+
+
+@pytest.mark.parametrize(
+    ("kept", "because"),
+    [
+        (None, "no preflight of this step was made before the run was asked for"),
+        ("{}", "the report that the run kept is not of this version"),
+        ({"training.batch_size": 16}, "the report that the run kept is of another step"),
+    ],
+)
+def test_a_run_without_a_preflight_of_its_step_seals_and_claims_none(
+    tmp_path: Path, kept: str | dict[str, int] | None, because: str
+) -> None:
+    run = runs.new_run(tmp_path / "runs", name="plain")
+    assert runs.record(run) == 0
+    if isinstance(kept, str):
+        (run / rundir.PREFLIGHT).write_text(kept)
+    elif kept:
+        shutil.copyfile(runs.preflight_report(tmp_path / "preflights", dict(kept)), run / rundir.PREFLIGHT)
+    place = bundle.seal(run, tmp_path / "bundles", "plain")
+    stated = json.loads((place / reading.MANIFEST).read_text())["preflight"]
+    assert stated["kind"] == "not_preflighted"
+    assert stated["because"].startswith(because)
+    assert not (place / reading.PREFLIGHT).exists()
+    assert "preflight" not in {claim.id for claim in report.report(place, verify(place)).claims}

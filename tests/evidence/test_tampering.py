@@ -20,7 +20,7 @@ from tests.evidence import tamper
 from tests.evidence.tamper import Change, edit_json, edit_lines, edit_text, set_value
 
 MANIFEST, SUMMARY, LOG, METRICS = reading.MANIFEST, reading.SUMMARY, reading.LOG, reading.METRICS
-PREDICTIONS = "eval/predictions.jsonl"
+PREDICTIONS, PREFLIGHT = "eval/predictions.jsonl", reading.PREFLIGHT
 
 
 def failed(bundle: Path) -> set[str]:
@@ -50,6 +50,17 @@ def link(folder: Path) -> None:
 
 def row(index: int, **values: Any) -> Change:
     return both(edit_lines(METRICS, lambda rows: rows[index].update(values)), tamper.rechain, tamper.relog)
+
+
+def without_package(name: str) -> Change:
+    """As on a machine where it is not installed, whatever is installed here."""
+
+    def change(folder: Path) -> None:
+        path = folder / "environment/packages.txt"
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if not line.startswith(f"{name}==")))
+
+    return change
 
 
 def drop_row(index: int) -> Change:
@@ -141,7 +152,7 @@ RESEALED: list[tuple[str, Change, str]] = [
      both(event("program", temporary_bytes=2**50), set_value(MANIFEST, "memory.temporary_bytes", 2**50)), "PHY-03"),
     ("a CPU called a TPU", set_value(MANIFEST, "hardware.platform", "tpu"), "HW-01"),
     ("a CPU called a TPU everywhere",
-     both(event("devices", platform="tpu", device_kind="TPU v5 lite",
+     both(without_package("libtpu"), event("devices", platform="tpu", device_kind="TPU v5 lite",
                 devices=[{"id": 0, "process_index": 0, "device_kind": "TPU v5 lite"}]),
           event("program", lowered_for="tpu"), set_value(MANIFEST, "hardware.platform", "tpu"),
           set_value(MANIFEST, "hardware.device_kind", "TPU v5 lite"),
@@ -167,6 +178,16 @@ RESEALED: list[tuple[str, Change, str]] = [
     ("an evaluation of other weights", set_value(SUMMARY, "evaluation.parameters_digest", canonical.sha256(b"x")), "EVL-03"),
     ("an error scored as an answer",
      edit_lines(PREDICTIONS, lambda rows: rows[1].update(text="[ERROR] #### 3", expected="[ERROR] #### 3")), "EVL-05"),
+    ("a preflight of another step", edit_json(PREFLIGHT, lambda d: d["program"].update({"model.hidden_size": 32})), "PFL-01"),
+    ("a preflight of another batch", edit_json(PREFLIGHT, lambda d: d["plans"][0].update(batch_size=4)), "PFL-01"),
+    ("a smaller peak than was said", set_value(MANIFEST, "preflight.peak_bytes", 1), "PFL-01"),
+    ("a preflight for another TPU", set_value(MANIFEST, "preflight.topology", "v3-8"), "PFL-01"),
+    ("a preflight that did not fit after all", set_value(MANIFEST, "preflight.fits", False), "PFL-01"),
+    ("a peak beyond the limit that fits",
+     both(set_value(PREFLIGHT, "plans.0.memory.peak", 2**40), set_value(MANIFEST, "preflight.peak_bytes", 2**40)), "PFL-01"),
+    ("a preflight without its methods", edit_json(PREFLIGHT, lambda d: d.pop("interval_method")), "PFL-01"),
+    ("a preflight that is hidden",
+     set_value(MANIFEST, "preflight", {"kind": "not_preflighted", "because": "nobody asked"}), "PFL-01"),
     ("a token in the log", edit_text(LOG, "step 3/40", "hf_" + "a" * 34 + "\nstep 3/40"), "SEC-01"),
     ("a dumped environment", set_value("environment/env.json", "variables", {"MY_KEY": "x"}), "SEC-02"),
     ("a pickle", both(write("data/weights.pkl", b"\x80\x04x")), "SEC-03"),
@@ -229,7 +250,7 @@ def nodes(value: Any, where: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_no_node_of_a_document_can_be_emptied_removed_or_joined_by_another(sealed: Path, name: str, cls: type) -> None:
     whole = json.loads((sealed / name).read_text())
     typed.read(cls, whole)
-    free_text = {"command", "changed_files", "answer_delimiter", "overrides"}
+    free_text = {"command", "changed_files", "answer_delimiter", "overrides", "plan"}  # PRV-16 and SCH-03 read the plan
     for where in nodes(whole):
         if free_text & set(where):
             continue
@@ -244,7 +265,7 @@ def test_no_node_of_a_document_can_be_emptied_removed_or_joined_by_another(seale
             del _at(document, where[:-1])[where[-1]]
             with pytest.raises(typed.WrongDocument):
                 typed.read(cls, document)
-        if isinstance(_at(whole, where), dict) and where[-1] not in ("versions", "axes"):
+        if isinstance(_at(whole, where), dict) and where[-1] not in ("versions", "axes", "plan"):
             document = json.loads(json.dumps(whole))
             _at(document, where)["another"] = 1
             with pytest.raises(typed.WrongDocument):

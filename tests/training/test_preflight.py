@@ -90,6 +90,29 @@ def test_a_step_that_does_not_fit_is_refused_in_the_compilers_words_with_what_wo
     assert "makes it fit: " in report.advice[0]
 
 
+def test_a_loop_of_the_real_compiler_counts_as_often_as_it_turns() -> None:
+    """Two loops that differ in their length alone: the difference is that many bodies, to the cycle."""
+    script = """
+from training import hlo, topology
+topology.prepare_environment()
+import jax, jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
+place = SingleDeviceSharding(topology.devices(topology.find("v5e-8"))[0])
+def cycles(turns):
+    step = jax.jit(lambda x, w: jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, w)[0],
+                   in_shardings=place, out_shardings=place)
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in ((512, 1024), (turns, 1024, 1024))]
+    return hlo.cost(hlo.parse(step.lower(*shapes).compile().as_text()), 1).cycles
+print(*(cycles(turns) for turns in (7, 8, 23)))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    seven, eight, twenty_three = map(int, ended.stdout.split())
+    assert twenty_three - eight == 15 * (eight - seven)
+    matmul_at_full_speed = 2 * 512 * 1024 * 1024 / (4 * 128 * 128 * 2)  # v5e has four units of 128 × 128
+    assert matmul_at_full_speed <= eight - seven < 4 * matmul_at_full_speed
+
+
 def test_a_device_whose_clock_is_unknown_gets_no_times(tmp_path: Path) -> None:
     folder = ask(tmp_path / "v6e", topology="v6e-8")
     assert job(folder).returncode == 0

@@ -6,7 +6,7 @@
  */
 import { client } from './gen/client.gen.ts'
 import * as sdk from './gen/sdk.gen.ts'
-import type { Problem, RunRequest } from './types.ts'
+import type { PreflightRequest, Problem, RunRequest } from './types.ts'
 
 export class ApiError extends Error {
   readonly problem: Problem
@@ -57,6 +57,11 @@ export const api = {
   predictions: (id: string, step?: number) => data(sdk.listPredictions({ path: { id }, query: { step } })),
   log: (id: string, offset: number) => data(sdk.showLog({ path: { id }, query: { offset, limit_bytes: 1 << 20 } })),
   configs: () => data(sdk.listConfigs()),
+  preflights: (signal?: AbortSignal) => data(sdk.listPreflights({ query: { limit: 200 }, signal })),
+  preflight: (id: string, signal?: AbortSignal) => data(sdk.showPreflight({ path: { id }, signal })),
+  createPreflight: (body: PreflightRequest) => data(sdk.createPreflight({ body })),
+  cancelPreflight: (id: string) => data(sdk.cancelPreflight({ path: { id } })),
+  preflightLog: (id: string) => data(sdk.showPreflightLog({ path: { id }, query: { tail_bytes: 16 << 10 } })),
   bundles: () => data(sdk.listEvidence()),
   bundle: (name: string) => data(sdk.showEvidence({ path: { name } })),
 }

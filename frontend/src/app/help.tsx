@@ -2,6 +2,7 @@ import { Dialog } from '../ui/dialog.tsx'
 
 const KEYS: readonly (readonly [keys: string, meaning: string])[] = [
   ['g r', 'Go to runs'],
+  ['g p', 'Go to preflights'],
   ['g e', 'Go to evidence'],
   ['n', 'New run'],
   ['/', 'Filter or search on this page'],

@@ -37,6 +37,16 @@ const run = createRoute({
   validateSearch: runSearch,
   component: lazyRouteComponent(() => import('../features/runs/show/run-page.tsx'), 'RunPage'),
 })
+const preflights = createRoute({
+  getParentRoute: () => root,
+  path: '/preflights',
+  component: lazyRouteComponent(() => import('../features/preflights/preflights-page.tsx'), 'PreflightsPage'),
+})
+const preflight = createRoute({
+  getParentRoute: () => root,
+  path: '/preflights/$preflightId',
+  component: lazyRouteComponent(() => import('../features/preflights/preflight-page.tsx'), 'PreflightPage'),
+})
 const evidence = createRoute({
   getParentRoute: () => root,
   path: '/evidence',
@@ -48,7 +58,7 @@ const bundle = createRoute({
   component: lazyRouteComponent(() => import('../features/evidence/bundle-page.tsx'), 'BundlePage'),
 })
 
-const routeTree = root.addChildren([home, runs, newRun, run, evidence, bundle])
+const routeTree = root.addChildren([home, runs, newRun, run, preflights, preflight, evidence, bundle])
 
 /** The pages by address. Tests bring a history of their own. */
 export function makeRouter(history?: RouterHistory) {

@@ -15,6 +15,7 @@ export function Shell() {
   const navigate = useNavigate()
   useShortcuts({
     'g r': () => void navigate({ to: '/runs' }),
+    'g p': () => void navigate({ to: '/preflights' }),
     'g e': () => void navigate({ to: '/evidence' }),
     n: () => void navigate({ to: '/runs/new' }),
     '?': () => setHelping(true),
@@ -36,6 +37,9 @@ export function Shell() {
           <nav aria-label="Main" className="flex">
             <Link to="/runs" activeOptions={{ includeSearch: false }} className={NAV_LINK}>
               Runs
+            </Link>
+            <Link to="/preflights" className={NAV_LINK}>
+              Preflight
             </Link>
             <Link to="/evidence" className={NAV_LINK}>
               Evidence

@@ -1,5 +1,18 @@
 /** Answers as the server gives them, complete; tests say only what matters to them. */
-import type { Bundle, BundleSummary, CheckResult, Config, Configs, Run, RunSummary } from '../api/types.ts'
+import type {
+  Bundle,
+  BundleSummary,
+  CheckResult,
+  Config,
+  Configs,
+  DoesNotFit,
+  Fits,
+  Preflight,
+  PreflightReport,
+  PreflightSummary,
+  Run,
+  RunSummary,
+} from '../api/types.ts'
 
 export const RUN_ID = '20260131-120000-abcdef'
 
@@ -83,6 +96,7 @@ export function aRun(change: Partial<Run> = {}): Run {
     nonce: 'a'.repeat(64),
     error: null,
     warnings: [],
+    preflight: null,
     directory: '/home/someone/runs/x',
     ...change,
   }
@@ -118,7 +132,12 @@ const schema = {
         answer_field: { type: 'string', title: 'Answer field' },
       },
     },
-    plan: { type: 'object', properties: { layers: { type: 'string', title: 'Layers', enum: ['auto', 'unrolled', 'scanned'], default: 'auto' } } },
+    plan: {
+      type: 'object',
+      properties: {
+        layers: { type: 'string', title: 'Layers', enum: ['auto', 'unrolled', 'scanned'], default: 'auto' },
+      },
+    },
   },
 }
 
@@ -234,4 +253,141 @@ export function aBundle(change: Partial<Bundle> = {}): Bundle {
     verify_commands: ['python -m evidence verify submission_runs/tiny_v1'],
     ...change,
   }
+}
+
+export const PREFLIGHT_ID = '20260131-110000-abcdef'
+const GIB = 2 ** 30
+
+export const topologies = [
+  { name: 'v3-8', device_kind: 'TPU v3', devices: 8, memory_bytes: 16 * GIB },
+  { name: 'v5e-8', device_kind: 'TPU v5 lite', devices: 8, memory_bytes: 16 * GIB },
+]
+
+export function aFit(change: Partial<Fits> = {}): Fits {
+  return {
+    kind: 'fits',
+    plan: { layout: 'fsdp', remat: 'none', layers: 'unrolled', loss_chunk_tokens: 512 },
+    batch_size: 8,
+    gradient_accumulation: 1,
+    memory: {
+      peak: 5.5 * GIB,
+      limit: 15.75 * GIB,
+      parameters: 1.25 * GIB,
+      optimizer: 2.5 * GIB,
+      other_arguments: 4096,
+      temporaries: 1.75 * GIB,
+      program_code: 2 ** 20,
+    },
+    estimate: {
+      kind: 'estimated',
+      compute_seconds: 0.0652,
+      communication_seconds: 0.0249,
+      step_seconds_at_least: 0.0652,
+      step_seconds_at_most: 0.0901,
+      model_flops_utilization_at_most: 0.61,
+    },
+    model_flops_per_step: 6.2e13,
+    compiler_flops_per_step: 6.8e13,
+    received_bytes: [{ collective: 'all-gather', bytes: 2 * GIB, count: 36 }],
+    program_sha256: '9'.repeat(64),
+    compile_seconds: 74,
+    ...change,
+  }
+}
+
+export function aMisfit(change: Partial<DoesNotFit> = {}): DoesNotFit {
+  return {
+    kind: 'does_not_fit',
+    plan: { layout: 'replicated', remat: 'none', layers: 'unrolled', loss_chunk_tokens: 0 },
+    batch_size: 8,
+    gradient_accumulation: 1,
+    needed_bytes: 31.8 * GIB,
+    limit_bytes: 15.75 * GIB,
+    message: 'RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Used 31.80G of 15.75G hbm.',
+    compile_seconds: 9,
+    ...change,
+  }
+}
+
+export function aReport(change: Partial<PreflightReport> = {}): PreflightReport {
+  return {
+    schema: 'assay/preflight@1',
+    key: '8'.repeat(64),
+    config: 'training/configs/smoke_tiny.yaml',
+    created_at: '2026-01-31T11:02:00.000000Z',
+    seconds: 84,
+    fits: true,
+    verdict: 'Fits on v5e-8 (8 × TPU v5 lite): 5.50 of 15.75 GiB per device, 35 %.',
+    program: { 'training.batch_size': 8 },
+    target: {
+      name: 'v5e-8',
+      device_kind: 'TPU v5 lite',
+      devices: 8,
+      memory_bytes: 16 * GIB,
+      peak_flops: 197e12,
+      clock_hz: 1.5e9,
+      received_bytes_per_second: 1e11,
+    },
+    versions: { jax: '0.10.2', libtpu: '0.0.41' },
+    plans: [aFit()],
+    chosen: 0,
+    advice: [],
+    largest: { kind: 'not_asked' },
+    compute_method: 'cycles of every instruction ÷ the clock',
+    communication_method: 'bytes received ÷ what a device can receive',
+    interval_method: 'between the larger of the two and their sum',
+    ...change,
+  }
+}
+
+export function aPreflightSummary(change: Partial<PreflightSummary> = {}): PreflightSummary {
+  return {
+    id: PREFLIGHT_ID,
+    state: 'done',
+    reason: '',
+    name: 'smoke_tiny',
+    config: 'training/configs/smoke_tiny.yaml',
+    topology: 'v5e-8',
+    search: false,
+    largest: false,
+    batch_size: 8,
+    sequence_length: 512,
+    created_at: '2026-01-31T11:00:00.000000Z',
+    started_at: '2026-01-31T11:00:01.000000Z',
+    ended_at: '2026-01-31T11:02:00.000000Z',
+    queue_position: null,
+    progress: { time: '2026-01-31T11:02:00Z', done: 1, total: 1, doing: 'compiling fsdp, unrolled' },
+    fits: true,
+    verdict: 'Fits on v5e-8 (8 × TPU v5 lite): 5.50 of 15.75 GiB per device, 35 %.',
+    peak_bytes: 5.5 * GIB,
+    limit_bytes: 15.75 * GIB,
+    ...change,
+  }
+}
+
+export function aPreflight(change: Partial<Preflight> = {}): Preflight {
+  return {
+    ...aPreflightSummary(),
+    spec: {
+      name: 'smoke_tiny',
+      device: 'auto',
+      model: { head_dim: 16 },
+      training: { steps: 50 },
+      optimizer: { learning_rate: 0.001, schedule: 'a' },
+      data: { train_path: 'training/data/x.jsonl', template: '{prompt}\n{answer}', answer_field: 'answer' },
+      plan: { layers: 'auto' },
+    },
+    report: aReport(),
+    cached: false,
+    ...change,
+  }
+}
+
+/** A preflight that has no answer: it waits, compiles, failed or was cancelled. */
+export function anOpenPreflight(
+  state: Exclude<Preflight['state'], 'done'>,
+  change: Partial<Preflight> = {},
+): Preflight {
+  const nothing = { report: null, fits: null, verdict: null, peak_bytes: null, limit_bytes: null, ended_at: null }
+  return aPreflight({ state, ...nothing, ...change })
 }

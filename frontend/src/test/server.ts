@@ -2,7 +2,7 @@
 import { HttpResponse, http } from 'msw'
 import { setupServer } from 'msw/node'
 import type { Problem } from '../api/types.ts'
-import { aBundle, aRun, configs } from './fixtures.ts'
+import { aBundle, aPreflight, aRun, configs, topologies } from './fixtures.ts'
 
 export const ORIGIN = 'http://localhost:3000'
 
@@ -24,6 +24,9 @@ export const server = setupServer(
   answer('/runs/:id/samples', { samples: [] }),
   answer('/runs/:id/predictions', { step: null, predictions: [] }),
   answer('/runs/:id/log', { offset: 0, next_offset: 0, size: 0, text: '' }),
+  answer('/preflights', { preflights: [], total: 0, topologies }),
+  answer('/preflights/:id', aPreflight()),
+  answer('/preflights/:id/log', { offset: 0, next_offset: 0, size: 0, text: '' }),
   answer('/evidence', { bundles: [] }),
   answer('/evidence/:name', aBundle()),
 )

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowRunData, ShowRunErrors, ShowRunResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
+import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowRunData, ShowRunErrors, ShowRunResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -53,6 +53,53 @@ export const showEvidenceFile = <ThrowOnError extends boolean = true>(options: O
  * Show Health
  */
 export const showHealth = <ThrowOnError extends boolean = true>(options?: Options<ShowHealthData, ThrowOnError>): RequestResult<ShowHealthResponses, ShowHealthErrors, ThrowOnError> => (options?.client ?? client).get<ShowHealthResponses, ShowHealthErrors, ThrowOnError>({ url: '/health', ...options });
+
+/**
+ * List Preflights
+ *
+ * Preflights, newest first, and the topologies that may be asked for.
+ */
+export const listPreflights = <ThrowOnError extends boolean = true>(options?: Options<ListPreflightsData, ThrowOnError>): RequestResult<ListPreflightsResponses, ListPreflightsErrors, ThrowOnError> => (options?.client ?? client).get<ListPreflightsResponses, ListPreflightsErrors, ThrowOnError>({ url: '/preflights', ...options });
+
+/**
+ * Create Preflight
+ *
+ * Ask whether a run would fit. It is compiled as soon as no other preflight is.
+ */
+export const createPreflight = <ThrowOnError extends boolean = true>(options: Options<CreatePreflightData, ThrowOnError>): RequestResult<CreatePreflightResponses, CreatePreflightErrors, ThrowOnError> => (options.client ?? client).post<CreatePreflightResponses, CreatePreflightErrors, ThrowOnError>({
+    url: '/preflights',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Show Preflight
+ */
+export const showPreflight = <ThrowOnError extends boolean = true>(options: Options<ShowPreflightData, ThrowOnError>): RequestResult<ShowPreflightResponses, ShowPreflightErrors, ThrowOnError> => (options.client ?? client).get<ShowPreflightResponses, ShowPreflightErrors, ThrowOnError>({ url: '/preflights/{id}', ...options });
+
+/**
+ * Cancel Preflight
+ *
+ * Take it back; its job is killed.
+ */
+export const cancelPreflight = <ThrowOnError extends boolean = true>(options: Options<CancelPreflightData, ThrowOnError>): RequestResult<CancelPreflightResponses, CancelPreflightErrors, ThrowOnError> => (options.client ?? client).post<CancelPreflightResponses, CancelPreflightErrors, ThrowOnError>({ url: '/preflights/{id}/cancel', ...options });
+
+/**
+ * Show Preflight Log
+ *
+ * A piece of what the job and the compiler printed.
+ */
+export const showPreflightLog = <ThrowOnError extends boolean = true>(options: Options<ShowPreflightLogData, ThrowOnError>): RequestResult<ShowPreflightLogResponses, ShowPreflightLogErrors, ThrowOnError> => (options.client ?? client).get<ShowPreflightLogResponses, ShowPreflightLogErrors, ThrowOnError>({ url: '/preflights/{id}/log', ...options });
+
+/**
+ * Show Preflight Report
+ *
+ * The report as the job wrote it, also to a browser.
+ */
+export const showPreflightReport = <ThrowOnError extends boolean = true>(options: Options<ShowPreflightReportData, ThrowOnError>): RequestResult<ShowPreflightReportResponses, ShowPreflightReportErrors, ThrowOnError> => (options.client ?? client).get<ShowPreflightReportResponses, ShowPreflightReportErrors, ThrowOnError>({ url: '/preflights/{id}/report.json', ...options });
 
 /**
  * List Runs

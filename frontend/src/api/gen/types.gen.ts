@@ -488,6 +488,80 @@ export type DataFile = {
 };
 
 /**
+ * DoesNotFit
+ *
+ * ``message`` is the compiler's own; ``needed_bytes`` what it says the step needs on one device (0: not said).
+ */
+export type DoesNotFit = {
+    /**
+     * Batch Size
+     */
+    batch_size: number;
+    /**
+     * Compile Seconds
+     */
+    compile_seconds: number;
+    /**
+     * Gradient Accumulation
+     */
+    gradient_accumulation: number;
+    /**
+     * Kind
+     */
+    kind: 'does_not_fit';
+    /**
+     * Limit Bytes
+     */
+    limit_bytes: number;
+    /**
+     * Message
+     */
+    message: string;
+    /**
+     * Needed Bytes
+     */
+    needed_bytes: number;
+    /**
+     * Plan
+     */
+    plan: {
+        [key: string]: boolean | number | string;
+    };
+};
+
+/**
+ * Estimate
+ *
+ * Seconds of one step; see the methods in the report.
+ */
+export type Estimate = {
+    /**
+     * Communication Seconds
+     */
+    communication_seconds: number;
+    /**
+     * Compute Seconds
+     */
+    compute_seconds: number;
+    /**
+     * Kind
+     */
+    kind: 'estimated';
+    /**
+     * Model Flops Utilization At Most
+     */
+    model_flops_utilization_at_most: number;
+    /**
+     * Step Seconds At Least
+     */
+    step_seconds_at_least: number;
+    /**
+     * Step Seconds At Most
+     */
+    step_seconds_at_most: number;
+};
+
+/**
  * Evaluation
  */
 export type Evaluation = {
@@ -604,6 +678,57 @@ export type FindingSentence = {
 };
 
 /**
+ * Fits
+ *
+ * A plan whose step compiles. ``received_bytes``: by kind of collective, what one device receives in a step.
+ */
+export type Fits = {
+    /**
+     * Batch Size
+     */
+    batch_size: number;
+    /**
+     * Compile Seconds
+     */
+    compile_seconds: number;
+    /**
+     * Compiler Flops Per Step
+     */
+    compiler_flops_per_step: number;
+    /**
+     * Estimate
+     */
+    estimate: Estimate | NoEstimate;
+    /**
+     * Gradient Accumulation
+     */
+    gradient_accumulation: number;
+    /**
+     * Kind
+     */
+    kind: 'fits';
+    memory: Memory;
+    /**
+     * Model Flops Per Step
+     */
+    model_flops_per_step: number;
+    /**
+     * Plan
+     */
+    plan: {
+        [key: string]: boolean | number | string;
+    };
+    /**
+     * Program Sha256
+     */
+    program_sha256: string;
+    /**
+     * Received Bytes
+     */
+    received_bytes: Array<Received>;
+};
+
+/**
  * Health
  */
 export type Health = {
@@ -632,6 +757,30 @@ export type Hello = {
      * Server Time
      */
     server_time: string;
+};
+
+/**
+ * LargestBatch
+ *
+ * ``batch_size`` fits and ``too_large`` does not (0: no larger one was tried), with the chosen plan.
+ */
+export type LargestBatch = {
+    /**
+     * Batch Size
+     */
+    batch_size: number;
+    /**
+     * Kind
+     */
+    kind: 'found';
+    /**
+     * Peak
+     */
+    peak: number;
+    /**
+     * Too Large
+     */
+    too_large: number;
 };
 
 /**
@@ -693,6 +842,72 @@ export type LogSlice = {
 };
 
 /**
+ * Memory
+ *
+ * Bytes on one device, by the compiler. ``peak`` is what must fit ``limit``. ``parameters``, ``optimizer`` and
+ * ``other_arguments`` (batch, learning rate) are resident before the step; ``temporaries`` is the rest of the peak:
+ * activations, gradients, gathered weights, and what the compiler adds.
+ */
+export type Memory = {
+    /**
+     * Limit
+     */
+    limit: number;
+    /**
+     * Optimizer
+     */
+    optimizer: number;
+    /**
+     * Other Arguments
+     */
+    other_arguments: number;
+    /**
+     * Parameters
+     */
+    parameters: number;
+    /**
+     * Peak
+     */
+    peak: number;
+    /**
+     * Program Code
+     */
+    program_code: number;
+    /**
+     * Temporaries
+     */
+    temporaries: number;
+};
+
+/**
+ * MemoryCompared
+ *
+ * The compiler's bytes on one device, before the run and on it; ``difference``: what the run needs more.
+ */
+export type MemoryCompared = {
+    /**
+     * Compiled Arguments
+     */
+    compiled_arguments: number;
+    /**
+     * Compiled Peak
+     */
+    compiled_peak: number;
+    /**
+     * Difference
+     */
+    difference: number;
+    /**
+     * Foretold Arguments
+     */
+    foretold_arguments: number;
+    /**
+     * Foretold Peak
+     */
+    foretold_peak: number;
+};
+
+/**
  * MetricsBlock
  *
  * At most 5,000 steps of one run, each exactly once.
@@ -710,6 +925,30 @@ export type MetricsBlock = {
      * Run
      */
     run: string;
+};
+
+/**
+ * NoEstimate
+ */
+export type NoEstimate = {
+    /**
+     * Because
+     */
+    because: string;
+    /**
+     * Kind
+     */
+    kind: 'not_estimated';
+};
+
+/**
+ * NotAsked
+ */
+export type NotAsked = {
+    /**
+     * Kind
+     */
+    kind: 'not_asked';
 };
 
 /**
@@ -773,6 +1012,281 @@ export type Predictions = {
 };
 
 /**
+ * Preflight
+ */
+export type Preflight = {
+    /**
+     * Batch Size
+     *
+     * As asked for, as is the sequence length
+     */
+    batch_size: number;
+    /**
+     * Cached
+     *
+     * It was asked for before; nothing new was started
+     */
+    cached: boolean;
+    /**
+     * Config
+     */
+    config: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Ended At
+     */
+    ended_at: string | null;
+    /**
+     * Fits
+     */
+    fits: boolean | null;
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Largest
+     */
+    largest: boolean;
+    /**
+     * Limit Bytes
+     */
+    limit_bytes: number | null;
+    /**
+     * Name
+     *
+     * The spec's own
+     */
+    name: string;
+    /**
+     * Peak Bytes
+     *
+     * On one device with the chosen plan, by the compiler
+     */
+    peak_bytes: number | null;
+    /**
+     * The latest that the job said
+     */
+    progress: Progress | null;
+    /**
+     * Queue Position
+     *
+     * 1: next; null unless queued
+     */
+    queue_position: number | null;
+    /**
+     * Reason
+     *
+     * One sentence on why it failed or was cancelled; may be empty
+     */
+    reason: string;
+    report: Report | null;
+    /**
+     * Search
+     */
+    search: boolean;
+    /**
+     * Sequence Length
+     */
+    sequence_length: number;
+    /**
+     * Spec
+     *
+     * The effective spec whose step is compiled
+     */
+    spec: {
+        [key: string]: unknown;
+    };
+    /**
+     * Started At
+     */
+    started_at: string | null;
+    /**
+     * State
+     */
+    state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+    /**
+     * Topology
+     */
+    topology: string;
+    /**
+     * Verdict
+     *
+     * The answer in one sentence, once there is one
+     */
+    verdict: string | null;
+};
+
+/**
+ * PreflightRequest
+ *
+ * ``config`` names a file of training/configs; ``spec`` is a config's content. One of the two.
+ */
+export type PreflightRequest = {
+    /**
+     * Config
+     *
+     * Name or path of a shipped config
+     */
+    config?: string | null;
+    /**
+     * Fresh
+     *
+     * Compile again, also where the answer is known
+     */
+    fresh?: boolean;
+    /**
+     * Largest
+     *
+     * Also find the largest batch that fits
+     */
+    largest?: boolean;
+    /**
+     * Overrides
+     *
+     * Settings by dotted key
+     */
+    overrides?: {
+        [key: string]: boolean | number | number | string;
+    };
+    /**
+     * Search
+     *
+     * Compile the sensible plans and choose the fastest that fits
+     */
+    search?: boolean;
+    /**
+     * Spec
+     *
+     * A config's content, instead of a shipped one
+     */
+    spec?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Topology
+     *
+     * v5e-8 and its like; GET /preflights lists them
+     */
+    topology: string;
+};
+
+/**
+ * PreflightSummary
+ */
+export type PreflightSummary = {
+    /**
+     * Batch Size
+     *
+     * As asked for, as is the sequence length
+     */
+    batch_size: number;
+    /**
+     * Config
+     */
+    config: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Ended At
+     */
+    ended_at: string | null;
+    /**
+     * Fits
+     */
+    fits: boolean | null;
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Largest
+     */
+    largest: boolean;
+    /**
+     * Limit Bytes
+     */
+    limit_bytes: number | null;
+    /**
+     * Name
+     *
+     * The spec's own
+     */
+    name: string;
+    /**
+     * Peak Bytes
+     *
+     * On one device with the chosen plan, by the compiler
+     */
+    peak_bytes: number | null;
+    /**
+     * The latest that the job said
+     */
+    progress: Progress | null;
+    /**
+     * Queue Position
+     *
+     * 1: next; null unless queued
+     */
+    queue_position: number | null;
+    /**
+     * Reason
+     *
+     * One sentence on why it failed or was cancelled; may be empty
+     */
+    reason: string;
+    /**
+     * Search
+     */
+    search: boolean;
+    /**
+     * Sequence Length
+     */
+    sequence_length: number;
+    /**
+     * Started At
+     */
+    started_at: string | null;
+    /**
+     * State
+     */
+    state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+    /**
+     * Topology
+     */
+    topology: string;
+    /**
+     * Verdict
+     *
+     * The answer in one sentence, once there is one
+     */
+    verdict: string | null;
+};
+
+/**
+ * Preflights
+ */
+export type Preflights = {
+    /**
+     * Preflights
+     */
+    preflights: Array<PreflightSummary>;
+    /**
+     * Topologies
+     */
+    topologies: Array<TopologyChoice>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
  * Problem
  *
  * What went wrong. ``errors`` names the fields, ``findings`` what verification would object to.
@@ -805,6 +1319,30 @@ export type Problem = {
 };
 
 /**
+ * Progress
+ *
+ * ``done`` of ``total`` compilations (the total may grow); ``doing`` says what goes on now.
+ */
+export type Progress = {
+    /**
+     * Doing
+     */
+    doing: string;
+    /**
+     * Done
+     */
+    done: number;
+    /**
+     * Time
+     */
+    time: string;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
  * Proof
  */
 export type Proof = {
@@ -816,6 +1354,132 @@ export type Proof = {
      * File
      */
     file: string;
+};
+
+/**
+ * Received
+ */
+export type Received = {
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Collective
+     */
+    collective: string;
+    /**
+     * Count
+     */
+    count: number;
+};
+
+/**
+ * Refused
+ *
+ * A plan that this topology cannot carry (a width it cannot divide); nothing was compiled.
+ */
+export type Refused = {
+    /**
+     * Batch Size
+     */
+    batch_size: number;
+    /**
+     * Gradient Accumulation
+     */
+    gradient_accumulation: number;
+    /**
+     * Kind
+     */
+    kind: 'refused';
+    /**
+     * Message
+     */
+    message: string;
+    /**
+     * Plan
+     */
+    plan: {
+        [key: string]: boolean | number | string;
+    };
+};
+
+/**
+ * Report
+ *
+ * ``plans`` are all that were tried, in order; ``chosen`` is the index of the one that a run should use (the
+ * fastest that fits, or the asked one). ``advice``: what would make a step fit that does not, each one compiled.
+ */
+export type Report = {
+    /**
+     * Advice
+     */
+    advice: Array<string>;
+    /**
+     * Chosen
+     */
+    chosen: number;
+    /**
+     * Communication Method
+     */
+    communication_method: string;
+    /**
+     * Compute Method
+     */
+    compute_method: string;
+    /**
+     * Config
+     */
+    config: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Fits
+     */
+    fits: boolean;
+    /**
+     * Interval Method
+     */
+    interval_method: string;
+    /**
+     * Key
+     */
+    key: string;
+    /**
+     * Largest
+     */
+    largest: LargestBatch | NotAsked;
+    /**
+     * Plans
+     */
+    plans: Array<Fits | DoesNotFit | Refused>;
+    /**
+     * Program
+     */
+    program: {
+        [key: string]: boolean | number | number | string;
+    };
+    /**
+     * Schema
+     */
+    schema: 'assay/preflight@1';
+    /**
+     * Seconds
+     */
+    seconds: number;
+    target: Target;
+    /**
+     * Verdict
+     */
+    verdict: string;
+    /**
+     * Versions
+     */
+    versions: {
+        [key: string]: string;
+    };
 };
 
 /**
@@ -939,6 +1603,7 @@ export type Run = {
      * loading, building, compiling, training, evaluating or saving
      */
     phase: string | null;
+    preflight: RunPreflight | null;
     /**
      * Program
      */
@@ -1059,6 +1724,51 @@ export type RunPage = {
      * Total
      */
     total: number;
+};
+
+/**
+ * RunPreflight
+ *
+ * What the newest preflight of this very step said when the run was asked for.
+ */
+export type RunPreflight = {
+    compared: MemoryCompared | null;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Fits
+     */
+    fits: boolean;
+    /**
+     * Id
+     *
+     * The preflight, while it is there
+     */
+    id: string | null;
+    /**
+     * Limit Bytes
+     */
+    limit_bytes: number;
+    /**
+     * Not Compared Because
+     *
+     * Empty where it is compared
+     */
+    not_compared_because: string;
+    /**
+     * Peak Bytes
+     */
+    peak_bytes: number | null;
+    /**
+     * Sentence
+     */
+    sentence: string;
+    /**
+     * Topology
+     */
+    topology: string;
 };
 
 /**
@@ -1301,6 +2011,64 @@ export type SealRequest = {
      * Name of the bundle; the run's name if it is not given
      */
     name?: string | null;
+};
+
+/**
+ * Target
+ */
+export type Target = {
+    /**
+     * Clock Hz
+     */
+    clock_hz: number;
+    /**
+     * Device Kind
+     */
+    device_kind: string;
+    /**
+     * Devices
+     */
+    devices: number;
+    /**
+     * Memory Bytes
+     */
+    memory_bytes: number;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Peak Flops
+     */
+    peak_flops: number;
+    /**
+     * Received Bytes Per Second
+     */
+    received_bytes_per_second: number;
+};
+
+/**
+ * TopologyChoice
+ *
+ * A described accelerator; ``memory_bytes`` is of one device.
+ */
+export type TopologyChoice = {
+    /**
+     * Device Kind
+     */
+    device_kind: string;
+    /**
+     * Devices
+     */
+    devices: number;
+    /**
+     * Memory Bytes
+     */
+    memory_bytes: number;
+    /**
+     * Name
+     */
+    name: string;
 };
 
 export type ListConfigsData = {
@@ -1615,6 +2383,346 @@ export type ShowHealthResponses = {
 };
 
 export type ShowHealthResponse = ShowHealthResponses[keyof ShowHealthResponses];
+
+export type ListPreflightsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/preflights';
+};
+
+export type ListPreflightsErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ListPreflightsError = ListPreflightsErrors[keyof ListPreflightsErrors];
+
+export type ListPreflightsResponses = {
+    /**
+     * Successful Response
+     */
+    200: Preflights;
+};
+
+export type ListPreflightsResponse = ListPreflightsResponses[keyof ListPreflightsResponses];
+
+export type CreatePreflightData = {
+    body: PreflightRequest;
+    path?: never;
+    query?: never;
+    url: '/preflights';
+};
+
+export type CreatePreflightErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type CreatePreflightError = CreatePreflightErrors[keyof CreatePreflightErrors];
+
+export type CreatePreflightResponses = {
+    /**
+     * An equal one is known, or going on
+     */
+    200: Preflight;
+    /**
+     * Successful Response
+     */
+    201: Preflight;
+};
+
+export type CreatePreflightResponse = CreatePreflightResponses[keyof CreatePreflightResponses];
+
+export type ShowPreflightData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/preflights/{id}';
+};
+
+export type ShowPreflightErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowPreflightError = ShowPreflightErrors[keyof ShowPreflightErrors];
+
+export type ShowPreflightResponses = {
+    /**
+     * Successful Response
+     */
+    200: Preflight;
+};
+
+export type ShowPreflightResponse = ShowPreflightResponses[keyof ShowPreflightResponses];
+
+export type CancelPreflightData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/preflights/{id}/cancel';
+};
+
+export type CancelPreflightErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type CancelPreflightError = CancelPreflightErrors[keyof CancelPreflightErrors];
+
+export type CancelPreflightResponses = {
+    /**
+     * Successful Response
+     */
+    200: Preflight;
+};
+
+export type CancelPreflightResponse = CancelPreflightResponses[keyof CancelPreflightResponses];
+
+export type ShowPreflightLogData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit Bytes
+         */
+        limit_bytes?: number;
+        /**
+         * Tail Bytes
+         *
+         * The last so many bytes instead
+         */
+        tail_bytes?: number | null;
+    };
+    url: '/preflights/{id}/log';
+};
+
+export type ShowPreflightLogErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowPreflightLogError = ShowPreflightLogErrors[keyof ShowPreflightLogErrors];
+
+export type ShowPreflightLogResponses = {
+    /**
+     * Successful Response
+     */
+    200: LogSlice;
+};
+
+export type ShowPreflightLogResponse = ShowPreflightLogResponses[keyof ShowPreflightLogResponses];
+
+export type ShowPreflightReportData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/preflights/{id}/report.json';
+};
+
+export type ShowPreflightReportErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowPreflightReportError = ShowPreflightReportErrors[keyof ShowPreflightReportErrors];
+
+export type ShowPreflightReportResponses = {
+    /**
+     * Successful Response
+     */
+    200: {
+        [key: string]: unknown;
+    };
+};
+
+export type ShowPreflightReportResponse = ShowPreflightReportResponses[keyof ShowPreflightReportResponses];
 
 export type ListRunsData = {
     body?: never;

@@ -1,6 +1,7 @@
 /** What the run screens ask the server for, by key. */
 import { type QueryClient, queryOptions } from '@tanstack/react-query'
 import { api } from '../../api/client.ts'
+import { askAgain } from '../../api/preflights.ts'
 import type { Run, RunPage, RunSummary } from '../../api/types.ts'
 
 export const runsQuery = queryOptions({ queryKey: ['runs'], queryFn: ({ signal }) => api.runs(signal) })
@@ -21,6 +22,22 @@ export const samplesQuery = (id: string) =>
 
 export const predictionsQuery = (id: string, step: number | undefined) =>
   queryOptions({ queryKey: ['run', id, 'predictions', step], queryFn: () => api.predictions(id, step) })
+
+/** A preflight that the form asked for, or is filled from; asked again while it is going on. */
+export const preflightQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['preflight', id],
+    queryFn: ({ signal }) => api.preflight(id, signal),
+    refetchInterval: (query) => askAgain(query.state.data),
+  })
+
+/** The topologies that may be asked for come with the list of preflights. */
+export const topologiesQuery = queryOptions({
+  queryKey: ['preflights', 'topologies'],
+  queryFn: () => api.preflights(),
+  select: (answer) => answer.topologies,
+  staleTime: Number.POSITIVE_INFINITY,
+})
 
 /** Puts a summary that the stream brought where the list and the run's page read it. */
 export function keepSummary(queries: QueryClient, summary: RunSummary): void {

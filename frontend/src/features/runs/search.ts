@@ -14,10 +14,11 @@ export function listSearch(raw: Record<string, unknown>): ListSearch {
 export interface NewSearch {
   readonly preset?: string
   readonly from?: string
+  readonly preflight?: string
 }
 
 export function newSearch(raw: Record<string, unknown>): NewSearch {
-  return { preset: text(raw.preset), from: text(raw.from) }
+  return { preset: text(raw.preset), from: text(raw.from), preflight: text(raw.preflight) }
 }
 
 export const RUN_TABS = ['curves', 'checkpoints', 'samples', 'log', 'config', 'system'] as const

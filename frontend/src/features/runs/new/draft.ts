@@ -1,5 +1,5 @@
 /** A run being asked for: a base, what was typed over it, and the request that comes of it. Pure. */
-import type { Config, Run, RunRequest } from '../../../api/types.ts'
+import type { Config, Preflight, PreflightRequest, Run, RunRequest } from '../../../api/types.ts'
 import type { Field, Section } from './schema.ts'
 
 export type Value = string | number | boolean
@@ -32,6 +32,35 @@ export function again(run: Run, configs: readonly Config[]): { base: Base; draft
   if (!config) return { base: { label: run.config, spec: run.spec, request: { spec: run.spec } }, draft }
   const typed = Object.fromEntries(run.overrides.map((item) => [item.key, String(item.effective)]))
   return { base: fromConfig(config), draft: { ...draft, typed } }
+}
+
+/** The base and draft of the run that `preflight` was about, with the plan and batch that it chose. */
+export function foreseen(
+  preflight: Preflight,
+  configs: readonly Config[],
+  all: readonly Section[],
+): { base: Base; draft: Draft } {
+  const config = configs.find((item) => item.spec && (item.path === preflight.config || item.name === preflight.config))
+  const base = config
+    ? fromConfig(config)
+    : { label: preflight.name, spec: preflight.spec, request: { spec: preflight.spec } }
+  const asked: Base = { ...base, spec: preflight.spec }
+  const chosen = chosenSettings(preflight)
+  const fields = all.flatMap((section) => section.fields)
+  const wanted = fields.map((field) => [field, String(chosen.get(field.key) ?? declared(asked, field.key))] as const)
+  const changed = wanted.filter(([field, text]) => typedValue(field, text) !== declared(base, field.key))
+  return { base, draft: { ...BLANK, typed: Object.fromEntries(changed.map(([field, text]) => [field.key, text])) } }
+}
+
+function chosenSettings({ report }: Preflight): ReadonlyMap<string, Value> {
+  const chosen = report?.plans[report.chosen]
+  if (chosen?.kind !== 'fits') return new Map()
+  const plan = Object.entries(chosen.plan).map(([name, value]) => [`plan.${name}`, value] as const)
+  return new Map<string, Value>([
+    ...plan,
+    ['training.batch_size', chosen.batch_size],
+    ['training.gradient_accumulation', chosen.gradient_accumulation],
+  ])
 }
 
 /** What the base says at a dotted key. */
@@ -76,6 +105,16 @@ export function requestOf(base: Base, draft: Draft, all: readonly Section[]): Ru
     ...(draft.notes.trim() ? { notes: draft.notes } : {}),
     ...(tags.length > 0 ? { tags } : {}),
   }
+}
+
+/** The question whether what stands in the form would fit. */
+export function questionOf(
+  base: Base,
+  draft: Draft,
+  all: readonly Section[],
+  asked: Pick<PreflightRequest, 'topology' | 'search'>,
+): PreflightRequest {
+  return { ...base.request, overrides: overridesOf(base, draft, all), ...asked }
 }
 
 /** The same request for a shell. A run that is not based on a shipped config has none. */

@@ -3,7 +3,7 @@ import type { Problem } from '../../../api/types.ts'
 import { fieldId } from './spec-field.tsx'
 
 /** Everything the server refused, at the top, with the focus, each a way to its field. */
-export function ErrorSummary({ problem }: { readonly problem: Problem }) {
+export function ErrorSummary({ problem, title }: { readonly problem: Problem; readonly title: string }) {
   const box = useRef<HTMLDivElement>(null)
   useEffect(() => {
     if (problem) box.current?.focus()
@@ -12,9 +12,7 @@ export function ErrorSummary({ problem }: { readonly problem: Problem }) {
   return (
     <div ref={box} role="alert" tabIndex={-1} className="rounded-xl border border-bad/50 bg-bad-soft px-4 py-3 text-sm">
       <p className="font-semibold">
-        {errors.length > 1
-          ? `The run was not started: ${errors.length} settings need a change.`
-          : 'The run was not started.'}
+        {errors.length > 1 ? `${title}: ${errors.length} settings need a change.` : `${title}.`}
       </p>
       <ul className="mt-1 grid gap-1">
         {errors.length === 0 && <li>{problem.detail}</li>}

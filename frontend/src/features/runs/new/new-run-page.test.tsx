@@ -1,8 +1,8 @@
 import { screen, waitFor } from '@testing-library/react'
 import { HttpResponse, http } from 'msw'
 import { describe, expect, test } from 'vitest'
-import type { RunRequest } from '../../../api/types.ts'
-import { aRun } from '../../../test/fixtures.ts'
+import type { PreflightRequest, RunRequest } from '../../../api/types.ts'
+import { aFit, aMisfit, anOpenPreflight, aPreflight, aReport, aRun, PREFLIGHT_ID } from '../../../test/fixtures.ts'
 import { visit } from '../../../test/render.tsx'
 import { answer, ORIGIN, refuse, server } from '../../../test/server.ts'
 
@@ -125,5 +125,77 @@ describe('new run', () => {
     server.use(refuse('get', '/configs', { status: 500, detail: 'the server made a mistake' }))
     visit('/runs/new')
     expect(await screen.findByText('the server made a mistake')).toBeVisible()
+  })
+
+  test('whether it fits is asked with what stands in the form, and answered in place', async () => {
+    const asked: PreflightRequest[] = []
+    const open = anOpenPreflight('running', { progress: { time: '', done: 0, total: 1, doing: 'compiling fsdp' } })
+    server.use(
+      http.post(`${ORIGIN}/preflights`, async ({ request }) => {
+        asked.push((await request.json()) as PreflightRequest)
+        return HttpResponse.json(open, { status: 201 })
+      }),
+      answer('/preflights/:id', open),
+    )
+    const { user } = visit('/runs/new?preset=smoke_tiny')
+    const steps = await screen.findByRole('textbox', { name: 'Steps' })
+    await user.type(steps, '0')
+    await user.selectOptions(await screen.findByRole('combobox', { name: 'Topology' }), 'v3-8')
+    await user.click(screen.getByRole('switch', { name: 'Search plans' }))
+    await user.click(screen.getByRole('button', { name: 'Will it fit?' }))
+    expect(await screen.findByText(/compiling fsdp \(0 of 1\)…/)).toBeVisible()
+    expect(asked).toEqual([
+      { config: 'smoke_tiny', overrides: { 'training.steps': 200 }, topology: 'v3-8', search: true },
+    ])
+    server.use(answer('/preflights/:id', aPreflight()))
+    expect(await screen.findByText(/^Fits on v5e-8/)).toBeVisible()
+    expect(screen.getByRole('link', { name: 'Report' })).toHaveAttribute('href', `/preflights/${PREFLIGHT_ID}`)
+    expect(screen.queryByText(/changed since/)).toBeNull()
+    await user.type(steps, '0')
+    expect(screen.getByText(/The settings have changed since/)).toBeVisible()
+  })
+
+  test.each([
+    ['does not fit', aPreflight({ fits: false, verdict: 'Does not fit on v5e-8.' }), /^Does not fit on v5e-8/],
+    ['cannot be said', anOpenPreflight('failed', { reason: 'libtpu is not installed' }), /libtpu is not installed/],
+    ['waits', anOpenPreflight('queued', { progress: null }), /waiting its turn…/],
+  ])('a preflight that %s is told in place', async (_, preflight, said) => {
+    server.use(
+      http.post(`${ORIGIN}/preflights`, () => HttpResponse.json(preflight, { status: 201 })),
+      answer('/preflights/:id', preflight),
+    )
+    const { user } = visit('/runs/new?preset=smoke_tiny')
+    await user.click(await screen.findByRole('button', { name: 'Will it fit?' }))
+    expect(await screen.findByText(said)).toBeVisible()
+  })
+
+  test('what is wrong with a question stands beside its field, as for a run', async () => {
+    const message = 'training.steps must be at least 1, got 0'
+    server.use(refuse('post', '/preflights', { status: 422, errors: [{ field: 'training.steps', message }] }))
+    const { user } = visit('/runs/new?preset=smoke_tiny')
+    await user.click(await screen.findByRole('button', { name: 'Will it fit?' }))
+    expect(await screen.findByText('It was not asked.')).toBeVisible()
+    expect(screen.getByRole('textbox', { name: 'Steps' })).toHaveAccessibleDescription(expect.stringContaining(message))
+  })
+
+  test('a preflight fills the form with what it was asked for and the plan it chose', async () => {
+    const asked = listen()
+    const chosen = aFit({ plan: { layout: 'fsdp', layers: 'scanned' } })
+    server.use(answer('/preflights/:id', aPreflight({ report: aReport({ plans: [chosen] }) })))
+    const { user, address } = visit(`/runs/new?preflight=${PREFLIGHT_ID}`)
+    expect(await screen.findByRole('textbox', { name: 'Steps' })).toHaveValue('50')
+    expect(screen.getByText('2 changed from smoke_tiny')).toBeVisible()
+    await user.click(screen.getByRole('button', { name: 'Start run' }))
+    await waitFor(() => expect(address()).toContain('/runs/2026'))
+    expect(asked).toEqual([{ config: 'smoke_tiny', overrides: { 'training.steps': 50, 'plan.layers': 'scanned' } }])
+  })
+
+  test('a preflight of no shipped config fills the form with its own spec', async () => {
+    const asked = listen()
+    server.use(answer('/preflights/:id', aPreflight({ config: 'spec', report: aReport({ plans: [aMisfit()] }) })))
+    const { user, address } = visit(`/runs/new?preflight=${PREFLIGHT_ID}`)
+    await user.click(await screen.findByRole('button', { name: 'Start run' }))
+    await waitFor(() => expect(address()).toContain('/runs/2026'))
+    expect(asked[0]).toMatchObject({ spec: { name: 'smoke_tiny', training: { steps: 50 } }, overrides: {} })
   })
 })

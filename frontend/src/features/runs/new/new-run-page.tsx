@@ -3,13 +3,13 @@ import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { ApiError, api } from '../../../api/client.ts'
-import type { Config, Configs, Problem, Run } from '../../../api/types.ts'
+import type { Config, Configs, Preflight, Problem, Run } from '../../../api/types.ts'
 import { Button } from '../../../ui/button.tsx'
 import { CopyButton } from '../../../ui/copy.tsx'
 import { Empty, Failure } from '../../../ui/notice.tsx'
 import { PageHead, useTitle } from '../../../ui/page.tsx'
 import { Switch } from '../../../ui/switch.tsx'
-import { configsQuery, runQuery } from '../queries.ts'
+import { configsQuery, preflightQuery, runQuery } from '../queries.ts'
 import {
   again,
   type Base,
@@ -17,8 +17,10 @@ import {
   cliCommand,
   curlCommand,
   type Draft,
+  foreseen,
   fromConfig,
   overridesOf,
+  questionOf,
   requestOf,
 } from './draft.ts'
 import { ErrorSummary } from './error-summary.tsx'
@@ -26,23 +28,33 @@ import { PresetPicker } from './preset-picker.tsx'
 import { sections } from './schema.ts'
 import { fieldId } from './spec-field.tsx'
 import { SpecForm } from './spec-form.tsx'
+import { WillItFit } from './will-it-fit.tsx'
 
 const route = getRouteApi('/runs/new')
 
 export function NewRunPage() {
   useTitle('New run')
-  const { from } = route.useSearch()
+  const { from, preflight } = route.useSearch()
   const configs = useQuery(configsQuery)
   const source = useQuery({ ...runQuery(from ?? ''), enabled: from !== undefined })
-  const error = configs.error ?? source.error
+  const foretold = useQuery({ ...preflightQuery(preflight ?? ''), enabled: preflight !== undefined })
+  const error = configs.error ?? source.error ?? foretold.error
+  const ready = (!from || source.data) && (!preflight || foretold.data)
   return (
     <div className="grid min-w-0 grid-cols-1 gap-5">
       <PageHead title="New run" lead="Choose a preset, change what you want to know more about, start." />
       {error && (
         <Failure title="The form cannot be drawn." reason={error.message} retry={() => void configs.refetch()} />
       )}
-      {!error && (!configs.data || (from && !source.data)) && <div className="skeleton h-96 rounded-xl" />}
-      {configs.data && (!from || source.data) && <Form key={from} configs={configs.data} source={source.data} />}
+      {!error && !(configs.data && ready) && <div className="skeleton h-96 rounded-xl" />}
+      {configs.data && ready && (
+        <Form
+          key={`${from} ${preflight}`}
+          configs={configs.data}
+          source={from ? source.data : undefined}
+          preflight={preflight ? foretold.data : undefined}
+        />
+      )}
     </div>
   )
 }
@@ -51,13 +63,17 @@ interface FormProps {
   readonly configs: Configs
   /** The run to ask for once more. */
   readonly source: Run | undefined
+  /** The preflight whose run is to be started. */
+  readonly preflight: Preflight | undefined
 }
 
-function Form({ configs, source }: FormProps) {
+function Form({ configs, source, preflight }: FormProps) {
   const search = route.useSearch()
   const navigate = useNavigate()
   const all = useMemo(() => sections(configs.schema), [configs.schema])
-  const copied = useMemo(() => source && again(source, configs.configs), [source, configs.configs])
+  const [copied] = useState(
+    () => (source && again(source, configs.configs)) ?? (preflight && foreseen(preflight, configs.configs, all)),
+  )
   const [draft, setDraft] = useState<Draft>(copied?.draft ?? BLANK)
   const [onlyChanged, setOnlyChanged] = useState(false)
   const preset = chosenConfig(configs.configs, search.preset)
@@ -66,13 +82,15 @@ function Form({ configs, source }: FormProps) {
     mutationFn: api.createRun,
     onSuccess: (run) => navigate({ to: '/runs/$runId', params: { runId: run.id } }),
   })
+  const [refused, setRefused] = useState<Error>()
   if (!base)
     return (
       <Empty title="There is no config to start from">
         <p>Put one into training/configs.</p>
       </Empty>
     )
-  const problem = start.error ? problemOf(start.error) : undefined
+  const error = start.error ?? refused
+  const problem = error ? problemOf(error) : undefined
   const problems = new Map(problem?.errors.map((error) => [error.field, error.message]))
   const request = requestOf(base, draft, all)
   const changes = Object.keys(overridesOf(base, draft, all)).length
@@ -87,13 +105,16 @@ function Form({ configs, source }: FormProps) {
       className="grid min-w-0 grid-cols-1 gap-4"
       onSubmit={(event) => {
         event.preventDefault()
+        setRefused(undefined)
         start.mutate(request)
       }}
       onKeyDown={(event) => {
         if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit()
       }}
     >
-      {problem && <ErrorSummary problem={problem} />}
+      {problem && (
+        <ErrorSummary problem={problem} title={start.error ? 'The run was not started' : 'It was not asked'} />
+      )}
       <PresetPicker
         configs={configs.configs}
         chosen={base.label}
@@ -119,11 +140,18 @@ function Form({ configs, source }: FormProps) {
         onlyChanged={onlyChanged}
         onType={type}
       />
-      <div className="sticky bottom-0 -mx-4 flex flex-wrap items-center gap-2 border-t border-line bg-paper/92 px-4 py-3 backdrop-blur sm:mx-0 sm:px-0">
+      <div className="sticky bottom-0 -mx-4 flex flex-wrap items-center gap-x-1 gap-y-2 sm:gap-x-2 border-t border-line bg-paper/92 px-4 py-3 backdrop-blur sm:mx-0 sm:px-0">
         <Button type="submit" look="primary" disabled={start.isPending}>
           <Play aria-hidden size={15} /> {start.isPending ? 'Starting' : 'Start run'}
         </Button>
-        <div className="ml-auto flex flex-wrap gap-1">
+        <WillItFit
+          questionFor={(asked) => questionOf(base, draft, all, asked)}
+          onRefused={(error) => {
+            start.reset()
+            setRefused(error)
+          }}
+        />
+        <div className="ml-auto flex flex-wrap sm:gap-1">
           {command && <CopyButton text={command} label="Copy as CLI command" />}
           <CopyButton text={curlCommand(request, location.origin)} label="Copy as curl" />
         </div>

@@ -274,4 +274,50 @@ describe('a run', () => {
     visit('/runs/x')
     expect(await screen.findByText('there is no run x')).toBeVisible()
   })
+
+  test('what a preflight said of it is shown, and compared where it ran on what that was said for', async () => {
+    const preflight = {
+      id: '20260131-110000-abcdef',
+      topology: 'v5e-8',
+      fits: true,
+      sentence: 'Fits on v5e-8 (8 × TPU v5 lite): 5.50 GiB of 15.75 GiB on each device.',
+      created_at: '2026-01-31T11:02:00.000000Z',
+      peak_bytes: 2 ** 32,
+      limit_bytes: 2 ** 34,
+      compared: null,
+      not_compared_because: 'foretold for 8 × TPU v5 lite, run on 1 × cpu',
+    }
+    withRun({ preflight })
+    const { user } = visit(`${PAGE}?tab=system`)
+    const panel = await screen.findByRole('region', { name: 'Preflight' })
+    expect(panel).toHaveTextContent('Fits on v5e-8')
+    expect(panel).toHaveTextContent('foretold for 8 × TPU v5 lite, run on 1 × cpu')
+    await user.click(within(panel).getByRole('link', { name: 'the whole preflight' }))
+    expect(await screen.findByRole('heading', { level: 1, name: 'smoke_tiny on v5e-8' })).toBeVisible()
+  })
+
+  test.each([
+    [2 ** 28, '256 MiB more (6.3 %)'],
+    [-(2 ** 28), '256 MiB less (6.3 %)'],
+    [0, 'none'],
+  ])('a difference of %d bytes to what was foretold is said', async (difference, said) => {
+    const compared = {
+      foretold_arguments: 2 ** 30,
+      compiled_arguments: 2 ** 30,
+      foretold_peak: 2 ** 32,
+      compiled_peak: 2 ** 32 + difference,
+      difference,
+    }
+    const facts = {
+      id: null,
+      topology: 'v5e-8',
+      fits: false,
+      sentence: 'Does not fit.',
+      created_at: '2026-01-31T11:02:00Z',
+    }
+    const sizes = { peak_bytes: 2 ** 32, limit_bytes: 2 ** 34, not_compared_because: '' }
+    withRun({ preflight: { ...facts, ...sizes, compared } })
+    visit(`${PAGE}?tab=system`)
+    expect(await screen.findByRole('region', { name: 'Preflight' })).toHaveTextContent(said)
+  })
 })

@@ -4,6 +4,7 @@ import { type Fact, Facts } from '../../../ui/facts.tsx'
 import { bytes, count, duration, short, utc } from '../../../ui/format.ts'
 import { Panel } from '../../../ui/panel.tsx'
 import { record, sourceOf } from './launch.ts'
+import { PreflightPanel } from './preflight-panel.tsx'
 
 type Facet = Readonly<Record<string, unknown>>
 
@@ -19,6 +20,7 @@ export function SystemTab({ run }: { readonly run: Run }) {
   ]
   return (
     <div className="grid items-start gap-4 lg:grid-cols-2">
+      {run.preflight && <PreflightPanel preflight={run.preflight} />}
       {parts.map(({ title, facts }) => (
         <Panel key={title} title={title}>
           {facts.length > 0 ? <Facts facts={facts} /> : <p className="text-sm text-ink-3">Not known yet.</p>}
