@@ -100,11 +100,17 @@ def begin(run: Path, past: Past, trainer: Trainer, reporter: Reporter, peers: Pe
             supervised_tokens=row.supervised_tokens if row else 0,
             saved=tuple(sorted(step for step in _on_disk(run, past) if step <= saved.step)),
             evaluated=any(isinstance(event, events.Evaluation) and event.step == saved.step for event in past.said),
-            done_before={
-                event.step: event for event in past.said if isinstance(event, events.Step) and event.step > saved.step
-            },
+            done_before=_done_before(past, saved.step, trainer),
         )
     raise CannotResume(f"none of the {len(past.checkpoints)} states that the run in {run} saved is whole any more")
+
+
+def _done_before(past: Past, step: int, trainer: Trainer) -> dict[int, events.Step]:
+    """Rows behind ``step`` that this attempt must give again; none when it runs on other devices than they did."""
+    ran, mesh = attempts.last(past.said, events.Devices), trainer.placement.mesh
+    if ran is None or (ran.devices_used, ran.device_kind) != (mesh.size, mesh.devices.flat[0].device_kind):
+        return {}
+    return {event.step: event for event in past.said if isinstance(event, events.Step) and event.step > step}
 
 
 def differs(before: events.Step, loss: float) -> str:

@@ -105,6 +105,7 @@ def test_a_run_goes_on_upon_another_number_of_devices(uninterrupted: Path, copy:
     ended = run_trainer(copy, XLA_FLAGS="--xla_force_host_platform_device_count=8")
     assert ended.returncode == 0, ended.stderr
     assert of(copy, events.Devices)[-1].devices_used == 8
+    assert of(copy, events.Warning) == []
     for ours, theirs in zip(rows_of(copy), rows_of(uninterrupted), strict=True):
         assert ours.batch_sha256 == theirs.batch_sha256
         assert (ours.loss, ours.grad_norm, ours.param_norm) == pytest.approx(
@@ -112,7 +113,9 @@ def test_a_run_goes_on_upon_another_number_of_devices(uninterrupted: Path, copy:
         )
 
 
-def test_broken_states_are_named_and_the_one_before_is_used(uninterrupted: Path, copy: Path) -> None:
+def test_broken_states_and_rows_that_differ_are_named_and_the_state_before_is_used(
+    uninterrupted: Path, copy: Path
+) -> None:
     saved = of(copy, events.Checkpoint)
     for item, harm in zip(reversed(saved), ("bytes", "leaves"), strict=False):
         if harm == "bytes":
@@ -122,10 +125,17 @@ def test_broken_states_are_named_and_the_one_before_is_used(uninterrupted: Path,
             largest.write_bytes(data)
         else:
             (copy / item.leaves.path).unlink()
+    again = saved[-3].step + 1
+    log = (copy / rundir.EVENTS).read_text()
+    loss = next(row.loss for row in rows_of(copy) if row.step == again)
+    (copy / rundir.EVENTS).write_text(log.replace(f'"loss":{loss!r},', f'"loss":{loss * 1.001!r},'))
     ended = run_trainer(copy)
     assert ended.returncode == 0, ended.stderr
     warnings = of(copy, events.Warning)
-    assert [item.code for item in warnings] == ["broken_checkpoint"] * 2
+    assert [item.code for item in warnings] == ["broken_checkpoint", "broken_checkpoint", "step_differs"]
+    assert warnings[2].message.startswith(
+        f"step {again} was done before with loss {loss * 1.001!r} and now gave {loss!r};"
+    )
     assert f"the state of step {saved[-1].step} is left out: the files in " in warnings[0].message
     assert "is not there" in warnings[1].message
     assert of(copy, events.Resumed)[0].step == saved[-3].step
