@@ -86,7 +86,7 @@ def examine(request: Request, spec: RunSpec, topology: Topology, diary: Diary) -
     advice = [] if isinstance(best, Fits) else _advice(bench, tried)
     largest: preflight.LargestBatch | preflight.NotAsked = preflight.NotAsked(kind="not_asked")
     if request.largest:
-        largest = _largest(bench, best)
+        largest = largest_batch(bench, best)
     found = versions()
     tpu = topology.tpu
     return Report(
@@ -329,7 +329,7 @@ def _advice(bench: Bench, tried: list[Outcome]) -> list[str]:
     ]
 
 
-def _largest(bench: Bench, best: Outcome) -> preflight.LargestBatch:
+def largest_batch(bench: Bench, best: Outcome) -> preflight.LargestBatch:
     """The largest batch that fits by the chosen plan, in steps of what the devices share evenly.
 
     Memory is nearly a straight line in the batch, so a guess is where the line through the last two fits ends; where
