@@ -136,11 +136,11 @@ def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) ->
 product.defvjp(_product_forward, _product_backward)
 
 
-def outer(left: Float[Array, "b s i"], right: Float[Array, "b s o"], **options: Any) -> Float[Array, "i o"]:
+def outer(left: Float[Array, "b s i"], right: Float[Array, "b s o"]) -> Float[Array, "i o"]:
     """Σ over rows and positions of left ⊗ right, with the narrower one as the matmul's transposed side."""
     if left.shape[-1] <= right.shape[-1]:
-        return jnp.einsum("bsi,bso->io", left, right, **options)
-    return jnp.einsum("bso,bsi->oi", right, left, **options).T
+        return jnp.einsum("bsi,bso->io", left, right)
+    return jnp.einsum("bso,bsi->oi", right, left).T
 
 
 class Attention(Matrices):

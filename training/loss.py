@@ -71,7 +71,7 @@ def _forward(
         share = (jnp.exp(logits - log_total[..., None]) - wanted) * weight[..., None]
         share = how.placement.constrain(share.astype(how.dtype), *LOGITS)
         part = how.placement.constrain(part, *LOSS_ROWS)
-        gradient += outer(share, part, preferred_element_type=jnp.float32)
+        gradient += _outer(share, part)
         back = how.placement.constrain(jnp.einsum("bsv,vd->bsd", share, table), *ROWS)
         return (total + jnp.sum((log_total - picked) * weight), gradient), back
 
@@ -108,6 +108,14 @@ def _logits(
     # A sum over a comparison instead of a look-up, so that no device needs another's words.
     picked = jnp.sum(jnp.where(wanted, logits, 0.0), axis=-1)
     return logits, jax.nn.logsumexp(logits, axis=-1), picked, wanted
+
+
+def _outer(share: jax.Array, part: jax.Array) -> jax.Array:
+    """The embedding's gradient, summed in float32."""
+    if share.dtype == jnp.float32:
+        return outer(share, part)
+    # XLA:CPU folds a transposed result into a matmul of mixed types that it then cannot run.
+    return jnp.einsum("bsv,bsd->vd", share, part, preferred_element_type=jnp.float32)
 
 
 def _chunks(length: int, *arrays: jax.Array) -> tuple[jax.Array, ...]:

@@ -51,6 +51,16 @@ def test_every_plan_takes_the_same_step(tiny: Any, plain: tuple[float, Any], pla
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
+def test_bfloat16_activations_lose_nearly_what_float32_loses(tiny: Any, plain: tuple[float, Any]) -> None:
+    trainer = trainer_of(spec_with(training__compute_dtype="bfloat16"))
+    program, _ = step.compile_step(trainer)
+    state, metrics = program(
+        trainer.start(weights.random(trainer)), first_batch(trainer, tiny[2]).arrays, np.float32(1e-2)
+    )
+    assert float(metrics.loss) == pytest.approx(plain[0], rel=5e-3)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype(np.float32)}
+
+
 def test_cached_generation_equals_reading_the_whole_text_again(tiny: Any) -> None:
     trainer, _, _, tokenizer = tiny
     model = trainer.model(weights.random(trainer))
