@@ -1,6 +1,6 @@
 """A TPU that is not here: its compiler, by ``libtpu``, for a described topology. Nothing runs on it.
 
-libtpu lets one process use it at a time; a file lock makes the others wait for their turn instead of failing.
+A compilation takes all cores and gigabytes of memory, so a file lock lets one process compile at a time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from training.errors import DeviceError
 
 LOCK = Path(tempfile.gettempdir()) / "assay-libtpu.lock"
 DESCRIBED = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # its own lock guards a TPU, and none is touched
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-8",
