@@ -53,6 +53,18 @@ class RunStart(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumed(Event):
+    """This attempt (from 2) goes on from the state saved after ``step``. What was said of later steps is taken back:
+    they are done again. ``chain_at_step`` is the hash of that step's row, to which the next row is chained."""
+
+    kind: ClassVar[str] = "resumed"
+    attempt: int
+    step: int
+    checkpoint: str
+    chain_at_step: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Phase(Event):
     """``name``: loading, building, compiling, training, evaluating, saving."""
 
@@ -77,12 +89,14 @@ class Devices(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Event):
-    """``eval_overlap_rows``: held-out rows whose normalized prompt is also trained on."""
+    """``train_sequences``: what the training rows fill, one each or, packed, several to one.
+    ``eval_overlap_rows``: held-out rows whose normalized prompt is also trained on."""
 
     kind: ClassVar[str] = "data"
     train: FileDigest
     eval: FileDigest
     train_rows: int
+    train_sequences: int
     eval_rows: int
     eval_overlap_rows: int
     truncated_rows: int
@@ -94,7 +108,8 @@ class Data(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Event):
-    """``weights``: random, or where they came from. ``parameters_digest``: of the weights before step 1."""
+    """``weights``: random, or where they came from. ``parameters_digest``: of the weights before step 1. Said once: an
+    attempt that goes on from a saved state has no weights of its own to tell of."""
 
     kind: ClassVar[str] = "model"
     parameters: int
@@ -107,12 +122,14 @@ class Model(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Program(Event):
-    """The compiled step. ``program_sha256``: of its StableHLO text. Byte sizes are the compiler's, per device;
-    ``model_flops_per_step`` is 6 x matrix parameters x tokens plus attention, whatever is recomputed."""
+    """The compiled step. ``program_sha256``: of its StableHLO text. ``plan``: with nothing left to choose. Byte sizes
+    are the compiler's, per device; ``model_flops_per_step`` is 6 x matrix parameters x tokens plus attention, whatever
+    is recomputed."""
 
     kind: ClassVar[str] = "program"
     program_sha256: str
     lowered_for: str
+    plan: dict[str, int | str]
     compile_seconds: float
     model_flops_per_step: float
     compiler_flops_per_step: float
@@ -120,6 +137,7 @@ class Program(Event):
     output_bytes: int
     temporary_bytes: int
     alias_bytes: int
+    peak_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +152,11 @@ class Source(Event):
 class Step(Event):
     """One optimizer step. ``loss`` is the mean over supervised tokens before the update; ``examples``, ``tokens`` and
     ``supervised_tokens`` count from the start of the run; ``step_seconds`` is the difference of ``monotonic_ns``.
-    ``hash`` is sha256(prev + canonical row without ``hash``); the first ``prev`` is the run's genesis."""
+    ``hash`` is sha256(prev + canonical row without ``hash``); the first ``prev`` is the run's genesis.
+
+    ``tokens_per_second`` is of this step. The last three are absent where they are unknown: the share of the devices'
+    peak that the model's arithmetic used, where the table knows the peak of this kind of device; bytes in use and at
+    their peak since the process began, on the fullest device, where the runtime tells."""
 
     kind: ClassVar[str] = "step"
     step: int
@@ -151,6 +173,10 @@ class Step(Event):
     monotonic_ns: int
     prev: str
     hash: str
+    tokens_per_second: float = 0.0
+    model_flops_utilization: float = 0.0
+    device_memory_bytes: int = 0
+    device_memory_peak_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +248,7 @@ KINDS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (
         RunStart,
+        Resumed,
         Phase,
         Devices,
         Data,

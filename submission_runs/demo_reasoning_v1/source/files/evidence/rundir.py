@@ -4,12 +4,19 @@
     config.yaml      launcher, once      the config file as it was declared, byte for byte
     launch.json      recorder, once      command, host, process identity, provenance
     output.log       recorder, append    everything the trainer printed
+    output.<n>.log   process n, append   what the other processes of a run printed; process 0 speaks in output.log
     stop.json        recorder, once      a stop was asked for
     exit.json        recorder, once      how the process ended
     cancelled.json   launcher, once      the run was taken back before it started
     events.jsonl     trainer, append     the typed event log
-    first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/   trainer
-    sealed.json      seal, once a bundle the bundle this run became
+    first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/      trainer
+    commit.json      recorder, once      git objects that prove the commit
+    process.json     recorder, once      identity of the trainer's process
+    source/          trainer, once       the repository's files that were loaded
+    preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
+    profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
+    attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
+    sealed.json      seal, per bundle    the bundles this run became
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
 """
@@ -19,6 +26,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,9 +37,12 @@ from evidence.spec import Override, RunSpec, parse
 
 SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
-FIRST_BATCH, EVAL, TOKENIZER = "first_batch.jsonl", "eval", "tokenizer"
+PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
+FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
+PREFLIGHT = "preflight.json"
 
 SCHEMA = "assay/run@1"
+DRAFT = ".new-"
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -68,14 +79,17 @@ def create(
     notes: str = "",
     tags: tuple[str, ...] = (),
     launcher: str = "local",
+    preflight: Path | None = None,
 ) -> Path:
     """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
 
-    ``config`` is the declared config's path relative to the repository (or what it was called, if it has none).
+    ``config`` is the declared config's path relative to the repository (or what it was called, if it has none);
+    ``preflight`` a report of the same step, of which the run keeps a copy.
     """
-    moment = datetime.now(UTC)
+    root.mkdir(parents=True, exist_ok=True)
+    moment, draft = reserve(root)
     ask = Ask(
-        run_id=f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        run_id=draft.name.removeprefix(DRAFT),
         name=name or spec.name,
         created_at=moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         nonce=secrets.token_hex(32),
@@ -88,12 +102,25 @@ def create(
         launcher=launcher,
     )
     document = {"schema": SCHEMA, **asdict(ask)}
-    root.mkdir(parents=True, exist_ok=True)
-    draft = root / f".new-{ask.run_id}"
-    draft.mkdir()
     (draft / CONFIG).write_text(config_text, encoding="utf-8", newline="")
     (draft / SPEC).write_text(canonical.pretty(document), encoding="utf-8")
+    if preflight:
+        shutil.copyfile(preflight, draft / PREFLIGHT)
     return draft.rename(root / ask.run_id)
+
+
+def reserve(root: Path) -> tuple[datetime, Path]:
+    """A moment that nothing else of this folder was made at, and its draft: ids sort as they were asked for."""
+    while True:
+        moment = datetime.now(UTC)
+        run_id = f"{moment:%Y%m%d-%H%M%S-%f}"
+        try:
+            (root / f"{DRAFT}{run_id}").mkdir()
+        except FileExistsError:
+            continue
+        if not (root / run_id).exists():
+            return moment, root / f"{DRAFT}{run_id}"
+        (root / f"{DRAFT}{run_id}").rmdir()
 
 
 def read_ask(run: Path) -> Ask:
@@ -137,6 +164,23 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise canonical.JsonError(f"{path.name} is not an object")
     return document
+
+
+def output_of(process: int) -> str:
+    """The file that process ``process`` of a run prints to."""
+    return f"output.{process}.log" if process else OUTPUT
+
+
+def has_torn_line(path: Path) -> bool:
+    """Whether the file's last line has no newline: its writer was killed while it wrote."""
+    try:
+        with path.open("rb") as stream:
+            if not stream.seek(0, os.SEEK_END):
+                return False
+            stream.seek(-1, os.SEEK_END)
+            return stream.read() != b"\n"
+    except FileNotFoundError:
+        return False
 
 
 def whole_lines(path: Path, offset: int, limit_bytes: int = 1 << 22) -> tuple[list[bytes], int]:

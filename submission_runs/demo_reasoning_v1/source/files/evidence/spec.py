@@ -77,10 +77,11 @@ class ModelSpec:
 class WeightsSpec:
     """Where training starts from."""
 
-    source: str = knob("random", "Initial weights", choices=("random", "folder", "hub"))
+    source: str = knob("random", "Initial weights", choices=("random", "folder", "hub", "kaggle"))
     path: str = knob("", "A Hugging Face folder (source: folder)", format="path")
     repository: str = knob("", "Repository on the hub, owner/name (source: hub)")
     revision: str = knob("", "Commit of that repository, 40 hex digits (source: hub)")
+    handle: str = knob("", "An attached Kaggle model, owner/model/framework/variation/version (source: kaggle)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,7 @@ class DataSpec:
         "####", "The final answer is what follows its last occurrence; empty: the whole answer"
     )
     loss_on: str = knob("answer", "Tokens that are trained on", choices=("answer", "all"))
+    packing: bool = knob(False, "Several short rows share one sequence, and none sees another")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,13 +147,47 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanSpec:
-    """How the step is laid out over devices and memory. It changes speed and memory, never the mathematics."""
+class LoraSpec:
+    """Low-rank adapters beside frozen matrices (Hu et al. 2021), instead of training every parameter."""
 
-    layout: str = knob("fsdp", "Parameters whole on each device, or sharded over all", choices=("replicated", "fsdp"))
-    remat: str = knob("none", "Recompute each layer's activations in the backward pass", choices=("none", "layer"))
-    scan_layers: bool = knob(False, "One compiled layer looped over, instead of every layer compiled")
-    loss_chunk_tokens: int = knob(0, "Tokens of logits that exist at once on one device; 0: all of them", minimum=0)
+    rank: int = knob(0, "Rank of the adapters; 0: every parameter is trained", minimum=0, maximum=4_096)
+    alpha: float = knob(16.0, "Their product is scaled by alpha / rank", above=0.0, maximum=65_536.0)
+    targets: str = knob("attention", "Matrices that get adapters", choices=("attention", "mlp", "all"))
+
+    def adapts(self, matrix: str) -> bool:
+        """Whether the matrix of this name (``query``, ``down``, …) gets an adapter."""
+        groups = ("attention", "mlp") if self.targets == "all" else (self.targets,)
+        return self.rank > 0 and any(matrix in ADAPTED[group] for group in groups)
+
+
+ADAPTED = {"attention": ("query", "key", "value", "output"), "mlp": ("gate", "up", "down")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSpec:
+    """How the step is laid out over devices and memory. It changes speed and memory, never the mathematics.
+
+    ``auto`` is replaced by rule (``evidence/plan.py``), or by preflight, which compiles the sensible plans.
+    """
+
+    layout: str = knob(
+        "auto",
+        "Parameters whole on each device; sharded and gathered; or sharded with the MLP's rows gathered instead",
+        choices=("auto", "replicated", "fsdp", "tensor"),
+    )
+    remat: str = knob(
+        "auto",
+        "What the backward pass computes again: nothing, attention scores, most of the MLP too, or each whole layer",
+        choices=("auto", "none", "attention", "mlp", "layer"),
+    )
+    layers: str = knob(
+        "auto",
+        "Every layer compiled (faster), or one looped over (compiles sooner)",
+        choices=("auto", "unrolled", "scanned"),
+    )
+    loss_chunk_tokens: int = knob(
+        0, "Tokens whose logits exist at once on one device; 0: by rule", minimum=0, unit="tokens"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +222,7 @@ class RunSpec:
     expected_result: str = knob("", "What a good run ends with")
     weights: WeightsSpec = field(default_factory=WeightsSpec)
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
+    lora: LoraSpec = field(default_factory=LoraSpec)
     plan: PlanSpec = field(default_factory=PlanSpec)
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     checkpoints: CheckpointSpec = field(default_factory=CheckpointSpec)
@@ -208,6 +245,8 @@ class Override:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 REVISION = re.compile(r"[0-9a-f]{40}")
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+HANDLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/){4}[0-9]+")
 
 
 def parse(document: object) -> RunSpec:
@@ -272,6 +311,16 @@ def parameter_count(model: ModelSpec) -> int:
     attention = model.hidden_size * model.head_dim * (2 * model.num_attention_heads + 2 * model.num_key_value_heads)
     layer = attention + 3 * model.hidden_size * model.intermediate_size + 2 * model.hidden_size
     return model.vocab_size * model.hidden_size + model.num_hidden_layers * layer + model.hidden_size
+
+
+def adapter_count(model: ModelSpec, lora: LoraSpec) -> int:
+    """Parameters of the adapters; 0 without LoRA."""
+    width, inner = model.hidden_size, model.intermediate_size
+    heads, key_heads = model.num_attention_heads * model.head_dim, model.num_key_value_heads * model.head_dim
+    shapes = {"query": (width, heads), "key": (width, key_heads), "value": (width, key_heads), "output": (heads, width),
+              "gate": (width, inner), "up": (width, inner), "down": (inner, width)}  # fmt: skip
+    sides = sum(rows + columns for name, (rows, columns) in shapes.items() if lora.adapts(name))
+    return model.num_hidden_layers * lora.rank * sides
 
 
 def gpu_refusal(parameters: int) -> str:
@@ -396,14 +445,24 @@ def _coherence(spec: RunSpec) -> Iterator[Problem]:
     if spec.weights.source == "folder" and not spec.weights.path:
         yield Problem("weights.path", "weights.path must name a folder when weights.source is folder")
     if spec.weights.source == "hub":
-        if not spec.weights.repository:
-            yield Problem("weights.repository", "weights.repository must be owner/name when weights.source is hub")
+        if not REPOSITORY.fullmatch(spec.weights.repository):
+            yield Problem(
+                "weights.repository",
+                "weights.repository must be owner/name when weights.source is hub, "
+                f"got {_show(spec.weights.repository)}",
+            )
         if not REVISION.fullmatch(spec.weights.revision):
             yield Problem(
                 "weights.revision",
                 "weights.revision must be a commit of 40 hex digits when weights.source "
                 f"is hub, got {_show(spec.weights.revision)}",
             )
+    if spec.weights.source == "kaggle" and not HANDLE.fullmatch(spec.weights.handle):
+        yield Problem(
+            "weights.handle",
+            "weights.handle must be owner/model/framework/variation/version when weights.source is kaggle, as in "
+            f"google/gemma/transformers/2b/2, got {_show(spec.weights.handle)}",
+        )
     if spec.tokenizer.kind == "huggingface" and not spec.tokenizer.path and spec.weights.source == "random":
         yield Problem("tokenizer.path", "tokenizer.path must name a folder when tokenizer.kind is huggingface")
     parameters = parameter_count(model)
@@ -476,7 +535,8 @@ def _expected(item: Field[Any]) -> str:
 def _nearest(key: str) -> str:
     from difflib import get_close_matches
 
-    names = [*FIELDS, *{name.rpartition(".")[0] for name in FIELDS if "." in name}]
+    sections = {name.rpartition(".")[0] for name in FIELDS if "." in name} - {key.rpartition(".")[0]}
+    names = [*FIELDS, *sorted(sections)]
     last = {name.rpartition(".")[2]: name for name in names}
     match = get_close_matches(key, names, 1, 0.75) or [
         last[name] for name in get_close_matches(key.rpartition(".")[2], last, 1, 0.75)

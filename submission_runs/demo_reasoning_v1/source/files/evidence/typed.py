@@ -10,7 +10,6 @@ import math
 import re
 import types
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -93,12 +92,13 @@ def read(cls: type, document: Any, where: str = "$") -> Any:
 
 
 def write(value: Any) -> Any:
-    """The JSON document of a dataclass; ``read(cls, write(v)) == v``. A field equal to its default "" is left out."""
+    """The JSON document of a dataclass; ``read(cls, write(v)) == v``. A field equal to its default "" or 0 is left out:
+    absent means that there is nothing to say."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
             item.name: write(getattr(value, item.name))
             for item in fields(value)
-            if not (item.default == "" and getattr(value, item.name) == "")
+            if not (item.default in ("", 0) and getattr(value, item.name) == item.default)
         }
     if isinstance(value, list | tuple):
         return [write(item) for item in value]
@@ -234,14 +234,6 @@ def _schema(kind: Any) -> dict[str, Any]:
             "additionalProperties": False,
         }
     return {"type": _SCHEMA_WORDS[kind]}
-
-
-def is_utc(text: str) -> bool:
-    try:
-        datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
-    except ValueError:
-        return False
-    return True
 
 
 def is_inner(path: str) -> bool:

@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from evidence import canonical, events, rundir, states
 from evidence.spec import CheckpointSpec
@@ -27,6 +30,12 @@ Leaf = dict[str, Any]
 
 def name_of(step: int) -> str:
     return f"step_{step:06d}"
+
+
+def step_of(name: str) -> int | None:
+    """The step of a folder or file in ``checkpoints/``; None for what is none of ours (half of one, say)."""
+    found = re.fullmatch(r"step_(\d{6,})(\.leaves\.json)?", name)
+    return int(found[1]) if found else None
 
 
 def leaves(state: State) -> list[Leaf]:
@@ -44,14 +53,23 @@ def tree_sha256(folder: Path) -> str:
     return states.tree_digest({path.relative_to(folder).as_posix(): canonical.sha256_file(path) for path in files})
 
 
-def save(run: Path, state: State, step: int, chain: str) -> events.Checkpoint:
-    """Save ``state`` after ``step`` and say what was saved. The leaves file comes last: with it the state is whole."""
+def save(run: Path, state: State, step: int, chain: str) -> events.Checkpoint | None:
+    """Save ``state`` after ``step`` and say what was saved. The leaves file comes last: with it the state is whole.
+
+    Of several processes each saves its shards; the first writes the leaves file, and it alone has something to say.
+    """
     started = time.monotonic()
     folder = (run / rundir.CHECKPOINTS / name_of(step)).resolve()
-    folder.parent.mkdir(exist_ok=True)
+    first = jax.process_index() == 0
+    if first:
+        folder.parent.mkdir(exist_ok=True)
+        if folder.exists():  # half of one, left by an attempt that was killed while it saved
+            shutil.rmtree(folder)
     found = leaves(state)
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         checkpointer.save(folder, args=ocp.args.PyTreeSave({**_nested(state), "step": np.int32(step)}))
+    if not first:
+        return None
     table = f"{rundir.CHECKPOINTS}/{name_of(step)}.leaves.json"
     rundir.write_document(run / table, {"step": step, "leaves": found})
     return events.Checkpoint(
@@ -102,6 +120,31 @@ def restore(run: Path, step: int, abstract: State, shardings: State) -> State:
     return state
 
 
+def parameters(run: Path, step: int) -> Iterator[tuple[str, Any]]:
+    """Each parameter saved after ``step`` as (path, numpy array), one at a time, checked against its digest.
+
+    Raises CheckpointError.
+    """
+    folder = (run / rundir.CHECKPOINTS / name_of(step)).resolve()
+    listed = rundir.read_document(folder.with_name(f"{folder.name}.leaves.json"))
+    if not folder.is_dir() or not listed:
+        raise CheckpointError(f"{folder} is not a whole checkpoint: the folder and its leaves file must both be there")
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        for expected in states.part(listed["leaves"], PARAMETERS):
+            name = expected["path"].removeprefix(f"{PARAMETERS}.")
+            asked = ocp.args.PyTreeRestore(
+                item={PARAMETERS: {name: 0}},
+                restore_args={PARAMETERS: {name: ocp.RestoreArgs(restore_type=np.ndarray)}},
+                partial_restore=True,
+            )
+            array = checkpointer.restore(folder, args=asked)[PARAMETERS][name]
+            if (found := hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()) != expected["sha256"]:
+                raise CheckpointError(
+                    f"{folder}: {expected['path']} has sha256 {found}, but its leaves file says {expected['sha256']}"
+                )
+            yield name, array
+
+
 def prune(run: Path, saved: list[int], spec: CheckpointSpec) -> list[int]:
     """Remove all but the first and the newest ``keep`` of the ``saved`` steps, and return those that stay.
 
@@ -109,12 +152,14 @@ def prune(run: Path, saved: list[int], spec: CheckpointSpec) -> list[int]:
     """
     kept = [step for step in saved if step == saved[0] or step in saved[1:][-spec.keep :]]
     for step in saved:
-        if step not in kept:
+        if step not in kept and jax.process_index() == 0:
             shutil.rmtree(run / rundir.CHECKPOINTS / name_of(step))
     return kept
 
 
 def _leaf(path: str, value: Any) -> Leaf:
+    if isinstance(value, jax.Array) and not value.is_fully_addressable:
+        value = multihost_utils.process_allgather(value, tiled=True)  # one leaf at a time: all would not fit a host
     array = np.ascontiguousarray(np.asarray(value)).reshape(np.shape(value))
     return {
         "path": path,

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from evidence import events
+from evidence.hardware import device_memory_bytes
 from evidence.spec import GPU_PARAMETER_LIMIT, RunSpec, gpu_refusal, parameter_count
 from training.errors import DeviceError
 
@@ -48,6 +49,19 @@ def refuse(asked: str, platform: str, parameters: int) -> str:
     return ""
 
 
+def memory_bytes(devices: list[Any]) -> int:
+    """What the runtime lets one of these devices hold, or for devices that are only described, their kind's memory; 0:
+    unknown. Another process's devices cannot be asked, and all of them are of one kind."""
+    stats: dict[str, Any] = {}
+    for device in devices:
+        try:
+            stats = device.memory_stats() or {}
+        except Exception:  # noqa: BLE001 - a described device, or another process's, says so with an error of its own
+            continue
+        break
+    return device_memory_bytes(devices[0].device_kind, int(stats.get("bytes_limit", 0)))
+
+
 def describe(placement: Placement) -> events.Devices:
     """The devices as the runtime tells them."""
     used = list(placement.mesh.devices.flat)
@@ -64,6 +78,20 @@ def describe(placement: Placement) -> events.Devices:
     )
 
 
+def memory_in_use() -> tuple[int, int]:
+    """Bytes in use, and at their peak, on the fullest of this process's devices; zeros where the runtime does not tell.
+
+    Asks the runtime on the host; nothing waits for a device.
+    """
+    import jax
+
+    told = [device.memory_stats() or {} for device in jax.local_devices()]
+    return (
+        max(int(stats.get("bytes_in_use", 0)) for stats in told),
+        max(int(stats.get("peak_bytes_in_use", 0)) for stats in told),
+    )
+
+
 def _facts(device: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "id": device.id,
@@ -74,6 +102,7 @@ def _facts(device: Any) -> dict[str, Any]:
         facts["coords"] = [int(value) for value in device.coords]
     if getattr(device, "core_on_chip", None) is not None:
         facts["core_on_chip"] = int(device.core_on_chip)
-    if limit := (device.memory_stats() or {}).get("bytes_limit"):
+    ours = device.process_index == device.client.process_index()
+    if ours and (limit := (device.memory_stats() or {}).get("bytes_limit")):
         facts["memory_bytes"] = int(limit)
     return facts

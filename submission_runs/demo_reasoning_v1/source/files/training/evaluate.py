@@ -68,7 +68,10 @@ class Evaluator:
         devices = trainer.placement.devices
         rows_at_once = min(trainer.spec.evaluation.batch_size, len(held_out.rows))
         self._batch = rows_at_once + -rows_at_once % devices
-        self._loss = jax.jit(lambda params, tokens, mask: loss.loss_sum(trainer.model(params), tokens, mask))
+        whole = trainer.placement.in_use(())  # so that every process can read what comes out
+        self._loss = jax.jit(
+            lambda params, tokens, mask: loss.loss_sum(trainer.model(params), tokens, mask), out_shardings=whole
+        )
         self._greedy = jax.jit(
             lambda params, prompts, lengths: generate.greedy(
                 trainer.model(params),
@@ -77,7 +80,8 @@ class Evaluator:
                 trainer.spec.evaluation.max_new_tokens,
                 tokenizer.eos,
                 tokenizer.pad,
-            )
+            ),
+            out_shardings=whole,
         )
 
     def mean_loss(self, params: Any) -> float:

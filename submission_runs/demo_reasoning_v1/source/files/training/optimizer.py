@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import optax
 
-from evidence.spec import OptimizerSpec
+from evidence.spec import OptimizerSpec, RunSpec
+from training.gemma import ADAPTER_IN, ADAPTER_OUT
 
 
 def transformation(spec: OptimizerSpec) -> optax.GradientTransformation:
@@ -26,6 +27,27 @@ def transformation(spec: OptimizerSpec) -> optax.GradientTransformation:
     if spec.weight_decay > 0:
         parts.append(optax.add_decayed_weights(spec.weight_decay, mask=_matrices))
     return optax.chain(*parts)
+
+
+def trained(spec: RunSpec, params: Any) -> Any:
+    """The part of ``params`` that the spec trains: all of it, or with LoRA the adapters alone (nested as they are)."""
+    if not spec.lora.rank:
+        return params
+    kept = {}
+    for name, value in params.items():
+        if isinstance(value, dict):
+            if inner := trained(spec, value):
+                kept[name] = inner
+        elif str(name).endswith((ADAPTER_IN, ADAPTER_OUT)):
+            kept[name] = value
+    return kept
+
+
+def with_trained(params: Any, part: Any) -> Any:
+    """``params`` with the leaves of ``part`` in their places."""
+    if not isinstance(part, dict):
+        return part
+    return {name: with_trained(value, part[name]) if name in part else value for name, value in params.items()}
 
 
 def _matrices(params: Any) -> Any:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
+from typing import TypeAlias
 
 from evidence import events, rundir
 from evidence.spec import TrainingSpec
 
 NANOSECONDS = 1_000_000_000
 
+ShareOfPeak: TypeAlias = Callable[[float], float | None]
+
 
 @dataclass(frozen=True)
 class StepFacts:
-    """One optimizer step, fetched from the device. ``tokens`` counts padding; the last two count this step alone."""
+    """One optimizer step, fetched from the device. ``tokens`` counts padding; both counts are of this step alone.
+    Memory is 0 where it is unknown."""
 
     step: int
     epoch: float
@@ -27,19 +32,28 @@ class StepFacts:
     batch_sha256: str
     tokens: int
     supervised_tokens: int
+    device_memory_bytes: int = 0
+    device_memory_peak_bytes: int = 0
 
 
 class Reporter:
-    """Writes events in order and keeps the chain of step rows. A context manager: it holds ``events.jsonl`` open."""
+    """Writes events in order and keeps the chain of step rows. A context manager: it holds ``events.jsonl`` open.
 
-    def __init__(self, run: Path, training: TrainingSpec) -> None:
+    ``writes`` is false for all but the first of several processes: they only say to their own output what goes on.
+    """
+
+    def __init__(self, run: Path, training: TrainingSpec, *, writes: bool = True) -> None:
         self.chain = ""
         self.step = 0
+        self._first = 0
         self._training = training
         self._stage = "loading"
         self._supervised_tokens = 0
+        self._share_of_peak: ShareOfPeak = _unknown
         self._started = self._last = monotonic_ns()
-        self._file = os.open(run / rundir.EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        place = run / rundir.EVENTS if writes else Path(os.devnull)
+        _drop_torn_line(place)
+        self._file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def __enter__(self) -> Reporter:
         return self
@@ -69,9 +83,15 @@ class Reporter:
         self.emit(events.Warning(time=events.now(), code=code, message=message))
         self.say(f"warning: {message}")
 
-    def start_chain(self, parts: dict[str, str]) -> None:
-        """The rows' genesis, and the instant from which the first step is timed."""
-        self.chain = events.genesis(parts)
+    def start_chain(
+        self, chain: str, step: int = 0, supervised_tokens: int = 0, share_of_peak: ShareOfPeak | None = None
+    ) -> None:
+        """What the next row is chained to, and the instant from which it is timed. ``step``: done before it.
+
+        ``share_of_peak``: of a step that took so many seconds; None where the peak is unknown.
+        """
+        self._share_of_peak = share_of_peak or _unknown
+        self.chain, self.step, self._first, self._supervised_tokens = chain, step, step, supervised_tokens
         self._started = self._last = monotonic_ns()
 
     def report(self, facts: StepFacts) -> None:
@@ -97,11 +117,15 @@ class Reporter:
                 monotonic_ns=now,
                 prev=self.chain,
                 hash="",
+                tokens_per_second=facts.tokens / seconds,
+                model_flops_utilization=self._share_of_peak(seconds) or 0.0,
+                device_memory_bytes=facts.device_memory_bytes,
+                device_memory_peak_bytes=facts.device_memory_peak_bytes,
             )
         )
         self.chain = row.hash
         self.emit(row)
-        left = (now - self._started) / NANOSECONDS / facts.step * (self._training.steps - facts.step)
+        left = self.train_seconds / self.steps_taken * (self._training.steps - facts.step)
         self.say(
             f"step {facts.step}/{self._training.steps} loss {facts.loss:.4f} lr {facts.learning_rate:.3e} "
             f"grad {facts.grad_norm:.3f} {facts.tokens / seconds:,.0f} tok/s ETA {_minutes(left)}"
@@ -126,9 +150,25 @@ class Reporter:
         )
 
     @property
+    def steps_taken(self) -> int:
+        """By this attempt."""
+        return self.step - self._first
+
+    @property
     def train_seconds(self) -> float:
-        """From the start of step 1 to the last reported step."""
+        """From the start of this attempt's first step to its last reported one."""
         return (self._last - self._started) / NANOSECONDS
+
+
+def _unknown(_: float) -> None:
+    """Of a device whose peak no table knows."""
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off half a line that an attempt left when it was killed; nobody reads a line before it is whole."""
+    if rundir.has_torn_line(path):
+        data = path.read_bytes()
+        os.truncate(path, data.rfind(b"\n") + 1)
 
 
 def _minutes(seconds: float) -> str:

@@ -61,7 +61,18 @@ def overlap(rows: Rows) -> int:
 def write(run: Path, name: str, rows: tuple[Row, ...]) -> FileDigest:
     """Write rows as canonical JSON Lines at ``run/name``."""
     lines = (canonical.encode({"id": row.id, "prompt": row.prompt, "answer": row.answer}) + "\n" for row in rows)
-    return write_text(run, name, "".join(lines))
+    return write_once(run, name, "".join(lines))
+
+
+def write_once(run: Path, name: str, text: str) -> FileDigest:
+    """``write_text`` for what the whole run depends on. Raises DataError where an earlier attempt wrote other text."""
+    data, path = text.encode("utf-8"), run / name
+    if path.is_file() and (before := canonical.sha256_file(path)) != (found := canonical.sha256(data)):
+        raise DataError(
+            f"{name} of this run has sha256 {before}, but what was read now gives {found}: the data or the tokenizer "
+            "changed since the run began; restore them, or start a new run"
+        )
+    return write_text(run, name, text)
 
 
 def write_text(run: Path, name: str, text: str) -> FileDigest:

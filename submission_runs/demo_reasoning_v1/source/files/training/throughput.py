@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evidence.hardware import TPU_PEAK_FLOPS
+from evidence.hardware import tpu_peak_flops
 from evidence.spec import RunSpec
 
 
@@ -22,5 +22,5 @@ def model_flops_per_step(spec: RunSpec) -> float:
 
 def utilization(device_kind: str, devices: int, flops_per_step: float, step_seconds: float) -> float | None:
     """Model FLOP/s as a share of the devices' peak; None for a kind whose peak is not known."""
-    peak = TPU_PEAK_FLOPS.get(device_kind)
+    peak = tpu_peak_flops(device_kind)
     return flops_per_step / step_seconds / (peak * devices) if peak else None
