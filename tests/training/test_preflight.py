@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import asdict
@@ -19,6 +20,10 @@ from evidence.spec import PlanSpec, resolve
 from training.preflight import largest_batch
 
 from .conftest import REPOSITORY, SMOKE, TINY
+
+pytestmark = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="there is no TPU compiler for this machine"
+)
 
 HUGE = {
     "model.hidden_size": 8192,
