@@ -79,9 +79,10 @@ CPU_CORE_CEILING_FLOPS = 4e12
 
 
 def device_memory_bytes(device_kind: str, told_bytes: int) -> int:
-    """What one device holds: what its runtime told, else what its kind has; 0 where neither is known."""
+    """What the plan's rule takes one device to hold: the table's for a TPU, so that preflight, run and verifier choose
+    alike; what the runtime told for others; 0 where neither is known."""
     tpu = TPUS.get(device_kind)
-    return told_bytes or (tpu.memory_bytes if tpu else 0)
+    return tpu.memory_bytes if tpu else told_bytes
 
 
 def tpu_peak_flops(device_kind: str) -> float | None:

@@ -13,6 +13,7 @@ and communication and, if nothing overlaps, their sum.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -211,21 +212,29 @@ def program_settings(spec: RunSpec) -> dict[str, Any]:
     return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
 
 
-STEP_SOURCES: Final = ("gemma.py", "loss.py", "mesh.py", "optimizer.py", "step.py", "preflight.py", "hlo.py")
-"""Modules of ``training`` that make the step, and those that read what the compiler says of it."""
+SOURCES: Final = {
+    "training": (
+        "gemma.py", "loss.py", "mesh.py", "optimizer.py", "step.py", "preflight.py", "hlo.py", "topology.py",
+        "throughput.py", "devices.py",
+    ),
+    "evidence": ("plan.py", "hardware.py", "preflight.py"),
+}  # fmt: skip
+"""Modules that make the step, or that read and judge what the compiler says of it."""
+COMPILER_VARIABLES: Final = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 
 
 @cache
 def source_sha256() -> str:
     """Digest of the code that makes the step: a report of other code is no answer for this one."""
-    training = Path(__file__).parent.parent / "training"
-    files = [training / name for name in STEP_SOURCES] + [Path(__file__).parent / "plan.py"]
+    root = Path(__file__).parent.parent
+    files = [root / folder / name for folder, names in SOURCES.items() for name in names]
     return canonical.digest([canonical.sha256_file(path) for path in files if path.is_file()])
 
 
 def key(spec: RunSpec, topology: Topology, versions: dict[str, str], *, search: bool, largest: bool) -> str:
     """What two equal preflights share: the step's settings and code, the topology, the compiler, and what was asked."""
-    asked = {"search": search, "largest": largest, "source": source_sha256()}
+    compiler = {name: os.environ.get(name, "") for name in COMPILER_VARIABLES}
+    asked = {"search": search, "largest": largest, "source": source_sha256(), "environment": compiler}
     return canonical.digest(
         {"program": program_settings(spec), "topology": topology.name, "versions": versions, **asked}
     )

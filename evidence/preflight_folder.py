@@ -10,6 +10,7 @@ who starts the job), ``exit.json`` (how that process ended, where its parent saw
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import signal
@@ -128,7 +129,10 @@ def standing(folder: Path) -> Standing:
 
 
 def start(folder: Path, command: Sequence[str]) -> Process:
-    """Start the job of ``folder`` in a session of its own, so that it outlives who started it. Raises OSError."""
+    """Start the job of ``folder`` in a session of its own, so that it outlives who started it. Raises OSError, for one
+    that was taken back before, too."""
+    if (folder / rundir.CANCELLED).exists():
+        raise OSError(errno.ECANCELED, "it was cancelled")
     words = [*command, str(folder.resolve())]
     with (folder / preflight.OUTPUT).open("ab") as output:
         process = subprocess.Popen(
@@ -185,13 +189,16 @@ def equal(root: Path, asked: Request) -> Path | None:
 
 
 def newest_for(root: Path, spec: RunSpec) -> Path | None:
-    """The report file of the newest preflight below ``root`` that says something of a run of ``spec``."""
+    """The report file of the newest preflight below ``root`` in which the very step of ``spec`` was compiled, by the
+    code and the compiler that are here."""
     for folder in reversed(folders(root)):
         path = folder / preflight.REPORT
         try:
-            if path.is_file() and attempt_of(read_report(path), spec):
-                return path
-        except Unreadable:
+            if path.is_file() and attempt_of(report := read_report(path), spec):
+                asked = read_request(folder)
+                if _answers(report, asked, parse(asked.spec)):
+                    return path
+        except (Unreadable, SpecError):
             continue
     return None
 

@@ -204,7 +204,7 @@ def out_of_memory(peak: int, limit: int, weights: int) -> str:
 def target(topology: Topology) -> preflight.Target:
     tpu = topology.tpu
     return preflight.Target(
-        topology.name, topology.device_kind, topology.devices, tpu.memory_bytes, tpu.peak_flops, tpu.clock_hz,
+        topology.name, topology.device_kind, topology.devices, int(tpu.memory_bytes * USABLE), tpu.peak_flops, tpu.clock_hz,
         topology.received_bytes_per_second,
     )  # fmt: skip
 

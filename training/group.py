@@ -36,17 +36,24 @@ def run(folder: Path, count: int, arguments: list[str]) -> int:
 class _Members:
     def __init__(self, folder: Path, count: int, arguments: list[str]) -> None:
         address = f"127.0.0.1:{_free_port()}"
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
         self._ended: dict[int, int] = {}
-        self._processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "training", str(folder), *arguments],
-                env={**peers.environment(peers.Group(address, count, number)), **os.environ},
-                preexec_fn=_die_with_parent,
-            )
-            for number in range(count)
-        ]
+        self._processes: list[subprocess.Popen[bytes]] = []
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for each in signals:
+            signal.signal(each, self._stop)
+        # A stop that comes while they are started waits until all are there to hear it; they begin unblocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        try:
+            for number in range(count):
+                self._processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "training", str(folder), *arguments],
+                        env={**peers.environment(peers.Group(address, count, number)), **os.environ},
+                        preexec_fn=_begin,
+                    )
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     def wait(self) -> int:
         """All of them ended; see ``run``."""
@@ -84,9 +91,10 @@ class _Members:
                 process.send_signal(signal.SIGTERM)
 
 
-def _die_with_parent() -> None:
-    """In the child: no trainer outlives the command that a recorder watches."""
+def _begin() -> None:
+    """In the child: no trainer outlives the command that a recorder watches, and each hears a stop."""
     ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
 
 def _free_port() -> int:

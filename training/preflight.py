@@ -83,9 +83,9 @@ def examine(request: Request, spec: RunSpec, topology: Topology, diary: Diary) -
     tried = list(_search(bench) if request.search else [bench.compile(bench.settled)])
     chosen = min(range(len(tried)), key=lambda index: _rank(tried[index]))
     best = tried[chosen]
-    advice = [] if isinstance(best, Fits) else _advice(bench, tried)
+    advice = _advice(bench, tried) if isinstance(best, DoesNotFit) else []
     largest: preflight.LargestBatch | preflight.NotAsked = preflight.NotAsked(kind="not_asked")
-    if request.largest:
+    if request.largest and not isinstance(best, Refused):
         largest = largest_batch(bench, best)
     found = versions()
     tpu = topology.tpu
@@ -260,73 +260,84 @@ def needed_bytes(message: str) -> int:
 
 
 def _search(bench: Bench) -> Iterator[Outcome]:
-    """The sensible plans: each layout that can be, with the least recomputation that fits."""
+    """The sensible plans: the one that a run takes by rule, then each layout with the least recomputation that fits."""
     own, settled = bench.spec.plan, bench.settled
     layouts = [settled.layout]
     if own.layout == "auto":
         layouts += [name for name in ("tensor", "fsdp") if name != settled.layout]
-    remats = REMATS if own.remat == "auto" else (settled.remat,)
     bench.diary.total = len(layouts)
+    by_rule = bench.compile(settled)
+    yield by_rule
     for layout in layouts:
-        for remat in remats:
-            outcome = bench.compile(replace(settled, layout=layout, remat=remat))
-            yield outcome
+        for remat in REMATS if own.remat == "auto" else (settled.remat,):
+            plan = replace(settled, layout=layout, remat=remat)
+            outcome = by_rule if plan == settled else bench.compile(plan)
+            if outcome is not by_rule:
+                yield outcome
             if not isinstance(outcome, DoesNotFit):
                 break
 
 
 def _rank(outcome: Outcome) -> tuple[int, float, float]:
-    """Smaller is better: what fits first, then the shorter step, then the smaller memory."""
+    """Smaller is better: what fits first, then the shorter step, then the smaller memory. Without an estimate nothing
+    is faster than anything, and the first that was tried stands: the rule's."""
     if isinstance(outcome, Refused):
-        return 2, 0.0, 0.0
+        return 3, 0.0, 0.0
     if isinstance(outcome, DoesNotFit):
-        return 1, 0.0, float(outcome.needed_bytes)
-    estimate = outcome.estimate
-    seconds = estimate.step_seconds_at_most if isinstance(estimate, preflight.Estimate) else 0.0
-    return 0, seconds, float(outcome.memory.peak)
+        return 2, 0.0, float(outcome.needed_bytes)
+    if isinstance(outcome.estimate, preflight.NoEstimate):
+        return 1, 0.0, 0.0
+    return 0, outcome.estimate.step_seconds_at_most, float(outcome.memory.peak)
 
 
 def _advice(bench: Bench, tried: list[Outcome]) -> list[str]:
     """What would make the step fit, each way compiled: another plan first, then the same batch in more parts, then a
     smaller one."""
     bench.diary.say("it does not fit; looking for what would")
-    seen = [outcome.plan for outcome in tried]
-    settled, training, devices = bench.settled, bench.spec.training, bench.topology.devices
-    advice: list[str] = []
-    for layout in dict.fromkeys((settled.layout, "tensor", "fsdp")):
-        for remat in REMATS[1:]:
-            plan = replace(settled, layout=layout, remat=remat)
-            if asdict(plan) in seen:
-                continue
-            outcome = bench.compile(plan)
-            if isinstance(outcome, Fits):
-                changed = [
-                    f"plan.{key}={value}" for key, value in asdict(plan).items() if value != asdict(settled)[key]
-                ]
-                advice.append(f"{' '.join(changed)} makes it fit: {size(outcome.memory.peak)} of {size(bench.limit)}")
-                return advice
-            if isinstance(outcome, Refused):
-                break
-    smallest = replace(settled, remat="layer", layout=settled.layout if settled.layout != "replicated" else "fsdp")
-    parts = training.gradient_accumulation * 2
-    while training.batch_size % parts == 0 and training.batch_size // parts % devices == 0:
-        outcome = bench.compile(smallest, accumulation=parts)
+    outcomes = list(tried)
+    for plan, settings in _smaller(bench):
+        if any(outcome.plan == asdict(plan) and _shape(outcome) == _shape_of(bench, settings) for outcome in outcomes):
+            continue
+        outcome = bench.compile(plan, settings.get("batch_size", 0), settings.get("gradient_accumulation", 0))
+        outcomes.append(outcome)
         if isinstance(outcome, Fits):
-            words = f"training.gradient_accumulation={parts} plan.layout={smallest.layout} plan.remat=layer"
-            return [f"{words} makes it fit: {size(outcome.memory.peak)} of {size(bench.limit)}"]
-        parts *= 2
-    batch = training.batch_size // 2
-    while batch >= devices:
-        batch -= batch % devices
-        outcome = bench.compile(smallest, batch_size=batch, accumulation=1)
-        if isinstance(outcome, Fits):
-            words = f"training.batch_size={batch} plan.layout={smallest.layout} plan.remat=layer"
-            return [f"{words} makes it fit: {size(outcome.memory.peak)} of {size(bench.limit)}"]
-        batch //= 2
+            words = [f"training.{name}={value}" for name, value in settings.items()]
+            words += [f"plan.{name}={value}" for name, value in asdict(plan).items()]
+            return [f"{' '.join(words)} makes it fit: {size(outcome.memory.peak)} of {size(bench.limit)}"]
     return [
-        f"no plan and no batch of at least {devices} rows fits {bench.topology.name}; a shorter "
+        f"none of the {len(outcomes)} ways that were tried fits {bench.topology.name}; a shorter "
         "training.sequence_length, LoRA (lora.rank) or more devices would need less"
     ]
+
+
+def _smaller(bench: Bench) -> Iterator[tuple[PlanSpec, dict[str, int]]]:
+    """Plans and settings that need less and less: (plan, what changes of ``training``)."""
+    settled, training, devices = bench.settled, bench.spec.training, bench.topology.devices
+    layouts = list(dict.fromkeys((settled.layout, "tensor", "fsdp")))
+    for layout in layouts:
+        for remat in REMATS[1:]:
+            yield replace(settled, layout=layout, remat=remat), {}
+    parts = training.gradient_accumulation * 2
+    smallest = [replace(settled, layout=layout, remat="layer") for layout in reversed(layouts)]
+    while training.batch_size % parts == 0 and training.batch_size // parts % devices == 0:
+        yield from ((plan, {"gradient_accumulation": parts}) for plan in smallest)
+        parts *= 2
+    batch = training.batch_size // 2 // devices * devices
+    while batch:
+        yield from ((plan, {"batch_size": batch, "gradient_accumulation": 1}) for plan in smallest)
+        batch = batch // 2 // devices * devices or (devices if batch > devices else 0)
+
+
+def _shape(outcome: Outcome) -> tuple[int, int]:
+    return outcome.batch_size, outcome.gradient_accumulation
+
+
+def _shape_of(bench: Bench, settings: dict[str, int]) -> tuple[int, int]:
+    training = bench.spec.training
+    return (
+        settings.get("batch_size", training.batch_size),
+        settings.get("gradient_accumulation", training.gradient_accumulation),
+    )
 
 
 def largest_batch(bench: Bench, best: Outcome) -> preflight.LargestBatch:
@@ -371,7 +382,7 @@ def _next_guess(peaks: dict[int, int], too_large: int, limit: int, unit: int) ->
 
 
 def _verdict(best: Outcome, spec: RunSpec, topology: Topology) -> str:
-    shape = f"batch {best.batch_size} × {spec.training.sequence_length} of {spec.name} on {topology.name}"
+    shape = f"batch {best.batch_size} × {spec.training.sequence_length} on {topology.name}"
     if isinstance(best, Refused):
         return f"Cannot be laid out: {best.message}"
     if isinstance(best, DoesNotFit):

@@ -18,7 +18,7 @@ from typing import Any
 from evidence.hardware import TOPOLOGIES, Topology
 from training.errors import DeviceError
 
-LOCK = Path(tempfile.gettempdir()) / "assay-libtpu.lock"
+LOCK = Path(tempfile.gettempdir()) / f"assay-libtpu-{os.getuid()}.lock"
 DESCRIBED = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # its own lock guards a TPU, and none is touched
     "TPU_SKIP_MDS_QUERY": "1",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend.errors import Conflict
 from evidence import preflight, preflight_folder, rundir
+from evidence.preflight import Request
 from evidence.preflight_folder import GOING_ON, QUEUED, RUNNING
 
 LOOK_SECONDS = 0.5
@@ -42,6 +43,14 @@ class Jobs:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def admit(self, asked: Request, fresh: bool) -> tuple[Path, bool]:
+        """The folder that answers ``asked``, and whether it was there: two who ask at once get the same one."""
+        with self._turn:
+            known = None if fresh else preflight_folder.equal(self._root, asked)
+            folder = known or preflight_folder.create(self._root, asked)
+        self.wake()
+        return folder, known is not None
 
     def cancel(self, folder: Path) -> None:
         """Raises Conflict for one that has ended."""

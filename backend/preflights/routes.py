@@ -14,7 +14,7 @@ from backend.preflights.answers import Preflight, PreflightRequest, Preflights
 from backend.runs import reading
 from backend.runs.answers import LogSlice
 from backend.server import Here
-from evidence import preflight, preflight_folder
+from evidence import preflight
 
 LARGEST_OFFSET = 2**53 - 1
 
@@ -37,12 +37,10 @@ Known = Annotated[Folder, Depends(_known)]
 def create_preflight(server: Here, request: PreflightRequest, response: Response) -> Preflight:
     """Ask whether a run would fit. It is compiled as soon as no other preflight is."""
     asked = library.asked(server.settings, request)
-    equal = None if request.fresh else preflight_folder.equal(server.preflights.root, asked)
-    folder = equal or preflight_folder.create(server.preflights.root, asked)
-    server.jobs.wake()
-    response.status_code = 200 if equal else 201
+    folder, known = server.jobs.admit(asked, request.fresh)
+    response.status_code = 200 if known else 201
     response.headers["Location"] = f"/preflights/{folder.name}"
-    return server.preflights.whole(folder, cached=equal is not None)
+    return server.preflights.whole(folder, cached=known)
 
 
 @router.get("", operation_id="listPreflights")

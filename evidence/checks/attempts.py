@@ -52,6 +52,7 @@ def from_a_saved_state(bundle: Bundle) -> Findings:
                 yield Finding(reading.EVENTS, place, "a state saved before", f"none of step {event.step}")
             else:
                 yield from differs(reading.EVENTS, f"{place}: chain", state.chain_at_step, event.chain_at_step)
+            saved = {step: kept for step, kept in saved.items() if step <= event.step}
             # A later attempt may have gone back behind this one's beginning: then its rows stand no more.
             if event.step in heads and not _taken_back(bundle, number, event.step):
                 yield from differs(reading.EVENTS, f"{place}: chain", heads[event.step], event.chain_at_step)

@@ -191,14 +191,17 @@ def nothing_outside(bundle: Bundle) -> Findings:
 
 
 def _without_unheard(kept: list[str], said: list[str]) -> list[str]:
-    """``kept`` without the last event of an attempt that was killed between writing it down and repeating it."""
-    heard = set(said)
-    following = [*kept[1:], ""]
-    return [
-        line
-        for line, after in zip(kept, following, strict=True)
-        if line in heard or _kind(after) != events.RunStart.kind or _kind(line) == events.Finished.kind
-    ]
+    """``kept`` without the last event of an attempt that was killed between writing it down and repeating it.
+
+    One that had said its last word (finished) was not.
+    """
+    heard, found, finished = set(said), [], False
+    for line, after in zip(kept, [*kept[1:], ""], strict=True):
+        kind = _kind(line)
+        finished = (finished or kind == events.Finished.kind) and kind != events.RunStart.kind
+        if line in heard or finished or _kind(after) != events.RunStart.kind:
+            found.append(line)
+    return found
 
 
 def _kind(line: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from evidence import preflight_comparison, reading, typed
 from evidence.checks.check import Family, Findings, NotRun, differs
+from evidence.events import instant
+from evidence.hardware import TOPOLOGIES
 from evidence.manifest import NotPreflighted
-from evidence.preflight import Report
+from evidence.preflight import Refused, Report
 from evidence.reading import Bundle
 from evidence.spec import SpecError, parse
 from evidence.verdict import Finding
@@ -30,6 +32,10 @@ def of_this_step(bundle: Bundle) -> Findings:
         return
     except SpecError as error:
         raise NotRun(f"config/effective.json cannot be read (PRV-04): {error}") from None
+    yield from _coherent(report)
+    if instant(report.created_at) > instant(bundle.manifest.run.created_at):
+        asked = bundle.manifest.run.created_at
+        yield Finding(reading.PREFLIGHT, "$.created_at", f"before the run was asked for ({asked})", report.created_at)
     attempt = preflight_comparison.attempt_of(report, spec)
     if attempt is None:
         yield Finding(reading.PREFLIGHT, "$.program", "the step of config/effective.json, compiled", "another step")
@@ -41,3 +47,21 @@ def of_this_step(bundle: Bundle) -> Findings:
     limit = preflight_comparison.limit_bytes(attempt)
     if stated.fits and peak > limit:
         yield Finding(reading.PREFLIGHT, "$.plans", f"a peak of at most {limit:,} bytes where it fits", f"{peak:,}")
+
+
+def _coherent(report: Report) -> Findings:
+    """A report says one thing: its verdict is its chosen plan's, its limits are its target's, its target is a TPU."""
+    if report.chosen >= len(report.plans):
+        yield Finding(reading.PREFLIGHT, "$.chosen", f"a place among {len(report.plans)} plans", str(report.chosen))
+        return
+    yield from differs(reading.PREFLIGHT, "$.fits", report.plans[report.chosen].kind == "fits", report.fits)
+    for number, plan in enumerate(report.plans):
+        if not isinstance(plan, Refused):
+            limit = preflight_comparison.limit_bytes(plan)
+            yield from differs(reading.PREFLIGHT, f"$.plans[{number}] (limit)", report.target.memory_bytes, limit)
+    known = TOPOLOGIES.get(report.target.name)
+    if known is None:
+        yield Finding(reading.PREFLIGHT, "$.target.name", "a topology that is known", report.target.name)
+        return
+    yield from differs(reading.PREFLIGHT, "$.target.device_kind", known.device_kind, report.target.device_kind)
+    yield from differs(reading.PREFLIGHT, "$.target.devices", known.devices, report.target.devices)

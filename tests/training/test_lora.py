@@ -13,6 +13,7 @@ from evidence import canonical, events, rundir
 from evidence.spec import adapter_count, parameter_count
 from training import batches, step, weights
 from training.gemma import ADAPTER_IN, ADAPTER_OUT
+from training.throughput import model_flops_per_step
 
 from .conftest import events_of, new_run, run_trainer, spec_with
 
@@ -55,6 +56,15 @@ def test_only_the_adapters_have_optimizer_state(tiny: Any) -> None:
     moments = jax.tree.leaves(trainer.abstract.moments)
     held = sum(int(np.prod(leaf.shape)) for leaf in moments if leaf.ndim)
     assert held == 2 * adapter_count(trainer.spec.model, trainer.spec.lora)
+
+
+def test_a_frozen_matrix_counts_two_thirds_of_the_arithmetic() -> None:
+    plain, lora = spec_with(), spec_with(lora__rank=1)
+    tokens = plain.training.batch_size * plain.training.sequence_length
+    matrices = parameter_count(plain.model) - (2 * plain.model.num_hidden_layers + 1) * plain.model.hidden_size
+    adapters = adapter_count(lora.model, lora.lora)
+    saved = model_flops_per_step(plain) - model_flops_per_step(lora)
+    assert saved == (2 * matrices - 6 * adapters) * tokens
 
 
 def test_a_run_with_adapters_learns_and_says_what_it_trained(tmp_path: Path) -> None:

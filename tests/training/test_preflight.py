@@ -15,7 +15,7 @@ import pytest
 
 from evidence import canonical, config_file, preflight, rundir, typed
 from evidence.hardware import TOPOLOGIES
-from evidence.preflight import DoesNotFit, Estimate, Fits, NoEstimate, Report, Request
+from evidence.preflight import DoesNotFit, Estimate, Fits, NoEstimate, NotAsked, Report, Request
 from evidence.spec import PlanSpec, resolve
 from training.preflight import largest_batch
 
@@ -61,7 +61,7 @@ def test_a_step_that_fits_is_measured_by_the_compiler(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     report = report_of(folder)
     assert report.fits
-    assert report.verdict.startswith("Fits: batch 8 × 40 of smoke_tiny on v5e-8 peaks at ")
+    assert report.verdict.startswith("Fits: batch 8 × 40 on v5e-8 peaks at ")
     assert [plan.plan["layout"] for plan in report.plans] == ["replicated", "tensor", "fsdp"]
     best = report.plans[report.chosen]
     assert isinstance(best, Fits)
@@ -88,7 +88,7 @@ def test_a_step_that_does_not_fit_is_refused_in_the_compilers_words_with_what_wo
     assert isinstance(only, DoesNotFit)
     assert "Ran out of memory" in only.message
     assert only.needed_bytes > only.limit_bytes
-    assert report.verdict.startswith("Does not fit: batch 8 × 40 of smoke_tiny on v5e-8 needs ")
+    assert report.verdict.startswith("Does not fit: batch 8 × 40 on v5e-8 needs ")
     assert len(report.advice) == 1
     assert "plan.layout=" in report.advice[0]
     assert "makes it fit: " in report.advice[0]
@@ -174,11 +174,13 @@ def test_a_device_whose_clock_is_unknown_gets_no_times(tmp_path: Path) -> None:
 
 
 def test_a_batch_the_topology_cannot_share_is_refused_before_anything_compiles(tmp_path: Path) -> None:
-    folder = ask(tmp_path / "odd", training__batch_size=12)
+    folder = ask(tmp_path / "odd", largest=True, training__batch_size=12)
     assert job(folder).returncode == 0
     report = report_of(folder)
     assert not report.fits
     assert report.verdict.startswith("Cannot be laid out: training.batch_size 12")
+    assert not report.advice  # nothing was too large
+    assert report.largest == NotAsked(kind="not_asked")
 
 
 @pytest.mark.parametrize(
