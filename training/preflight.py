@@ -315,7 +315,7 @@ def _smaller(bench: Bench) -> Iterator[tuple[PlanSpec, dict[str, int]]]:
     settled, training, devices = bench.settled, bench.spec.training, bench.topology.devices
     layouts = list(dict.fromkeys((settled.layout, "tensor", "fsdp")))
     for layout in layouts:
-        for remat in REMATS[1:]:
+        for remat in REMATS if layout != settled.layout else REMATS[1:]:
             yield replace(settled, layout=layout, remat=remat), {}
     parts = training.gradient_accumulation * 2
     smallest = [replace(settled, layout=layout, remat="layer") for layout in reversed(layouts)]
