@@ -326,7 +326,10 @@ def _source(manifest: RunManifest) -> str:
 
 
 def _model(manifest: RunManifest) -> str:
-    return f"Gemma architecture, {manifest.model.parameters:,} parameters, initial weights: {manifest.model.weights}"
+    model = manifest.model
+    adapted = model.trainable_parameters < model.parameters
+    share = f", of which {model.trainable_parameters:,} in adapters are trained" if adapted else ""
+    return f"Gemma architecture, {model.parameters:,} parameters{share}, initial weights: {model.weights}"
 
 
 def _data(manifest: RunManifest) -> str:

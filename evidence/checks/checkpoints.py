@@ -9,7 +9,7 @@ from evidence import events, reading, states
 from evidence.checks.check import Family, Findings, differs
 from evidence.manifest import Included
 from evidence.reading import Bundle
-from evidence.spec import SpecError, parameter_count, parse
+from evidence.spec import SpecError, adapter_count, parameter_count, parse
 from evidence.verdict import Finding
 
 family = Family("checkpoints")
@@ -60,11 +60,16 @@ def intact(bundle: Bundle) -> Findings:
 @family.check("CKP-03", "the checkpoint is of the model in the config", "E2")
 def right_model(bundle: Bundle) -> Findings:
     try:
-        expected = parameter_count(parse(bundle.document("config/effective.json")).model)
+        spec = parse(bundle.document("config/effective.json"))
     except SpecError as error:
         yield Finding("config/effective.json", "", "a config that can run", str(error))
         return
-    yield from differs(reading.MANIFEST, "$.model.parameters", expected, bundle.manifest.model.parameters)
+    adapters = adapter_count(spec.model, spec.lora)
+    expected, model = parameter_count(spec.model) + adapters, bundle.manifest.model
+    yield from differs(reading.MANIFEST, "$.model.parameters", expected, model.parameters)
+    yield from differs(
+        reading.MANIFEST, "$.model.trainable_parameters", adapters or expected, model.trainable_parameters
+    )
     for item in bundle.manifest.checkpoints:
         leaves = bundle.document(item.leaves.path)["leaves"]
         counted = sum(math.prod(leaf["shape"]) for leaf in states.part(leaves, states.PARAMETERS))

@@ -20,6 +20,7 @@ with install_import_hook(["training.gemma", "training.loss", "training.generate"
 
 from evidence import config_file, events, rundir
 from evidence.spec import RunSpec, resolve
+from tests import runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMOKE = REPOSITORY / "training/configs/smoke_tiny.yaml"
@@ -48,6 +49,16 @@ def spec_with(**overrides: Any) -> RunSpec:
 
 def new_run(root: Path, spec: RunSpec) -> Path:
     return rundir.create(root, spec, config="training/configs/smoke_tiny.yaml", config_text=SMOKE.read_text())
+
+
+def recorded_run(root: Path, overrides: dict[str, Any]) -> Path:
+    """A run of the tiny config, to its end under the recorder: it can be sealed."""
+    document, text = config_file.load(SMOKE)
+    spec, changed = resolve(document, {**TINY, **overrides})
+    config = "training/configs/smoke_tiny.yaml"
+    run = rundir.create(root, spec, config=config, config_text=text, overrides=changed)
+    assert runs.record(run, [sys.executable, "-m", "training", str(run)]) == 0
+    return run
 
 
 def run_trainer(run: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -9,13 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from evidence import canonical, events, rundir
+from evidence import bundle, canonical, events, rundir
 from evidence.spec import adapter_count, parameter_count
+from evidence.verify import verify
 from training import batches, step, weights
 from training.gemma import ADAPTER_IN, ADAPTER_OUT
 from training.throughput import model_flops_per_step
 
-from .conftest import events_of, new_run, run_trainer, spec_with
+from .conftest import events_of, new_run, recorded_run, run_trainer, spec_with
 
 LORA = {"lora__rank": 4, "lora__targets": "all", "optimizer__weight_decay": 0.1}
 
@@ -86,3 +87,15 @@ def test_a_run_with_adapters_learns_and_says_what_it_trained(tmp_path: Path) -> 
     moved = {path for path in first if path.startswith("parameters.") and first[path] != last[path]}
     assert moved
     assert all(path.endswith((ADAPTER_IN, ADAPTER_OUT)) for path in moved)
+
+
+def test_a_run_with_adapters_becomes_evidence(tmp_path: Path) -> None:
+    settings = {name.replace("__", "."): value for name, value in LORA.items()}
+    run = recorded_run(tmp_path / "runs", {"evaluation.max_new_tokens": 4, **settings})
+    sealed = bundle.seal(run, tmp_path / "bundles", "adapters")
+    assert verify(sealed).valid
+    model = canonical.read(sealed / "run_manifest.json")["model"]
+    spec = spec_with(**LORA)
+    adapters = adapter_count(spec.model, spec.lora)
+    assert model["trainable_parameters"] == adapters < model["parameters"]
+    assert f"of which {adapters:,} in adapters are trained" in (sealed / "README.md").read_text()

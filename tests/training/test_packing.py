@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence import bundle, canonical, config_file, events, rundir, verify
-from evidence.spec import resolve
-from tests import runs
+from evidence import bundle, canonical, events, rundir, verify
 from training import batches, loss, packing, tokenizer, weights
 from training.rows import Row
 
-from .conftest import REPOSITORY, SMOKE, TINY, events_of, spec_with
+from .conftest import REPOSITORY, events_of, recorded_run, spec_with
 from .test_gemma import trainer_of
 
 LENGTH = 40
@@ -143,20 +140,13 @@ def test_no_row_sees_another(tiny: Any, packed: batches.Encoded) -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recorded run of packed rows with micro-batches, over more than an epoch."""
-    document, text = config_file.load(SMOKE)
     lines = (REPOSITORY / "training/data/reasoning_train.jsonl").read_text().splitlines(keepends=True)
     data = tmp_path_factory.mktemp("data") / "sums.jsonl"
     data.write_text("".join(lines[:68]))
-    overrides = {**TINY, "data.packing": True, "data.train_path": str(data), "data.eval_rows": 8,
+    overrides = {"data.packing": True, "data.train_path": str(data), "data.eval_rows": 8,
                  "evaluation.max_new_tokens": 2, "evaluation.samples": 1, "training.gradient_accumulation": 2,
                  "training.sequence_length": 128}  # fmt: skip
-    spec, changed = resolve(document, overrides)
-    folder = rundir.create(
-        tmp_path_factory.mktemp("runs"), spec, config="training/configs/smoke_tiny.yaml", config_text=text,
-        overrides=changed,
-    )  # fmt: skip
-    assert runs.record(folder, [sys.executable, "-m", "training", str(folder)]) == 0
-    return folder
+    return recorded_run(tmp_path_factory.mktemp("runs"), overrides)
 
 
 def of(folder: Path, kind: type[events.Event]) -> list[Any]:
