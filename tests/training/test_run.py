@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import canonical, events, rundir, scoring
+from evidence import canonical, events, preflight, preflight_folder, rundir, scoring
 from evidence.schedule import learning_rate
 from training import batches, rows, tokenizer
 from training.reporter import Reporter, StepFacts
@@ -228,3 +228,18 @@ def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path: Path, settings:
     assert sentence in finished.error_message
     assert ended.stderr.strip().splitlines()[-1] == f"error: {finished.error_message}"
     assert not (run / "checkpoints").exists()
+
+
+def test_a_run_says_how_its_memory_compares_with_what_was_foretold(tmp_path: Path) -> None:
+    spec = spec_with(evaluation__max_new_tokens=4, training__steps=2, optimizer__warmup_steps=1)
+    asked = preflight_folder.create(
+        tmp_path / "preflights", preflight.Request("smoke_tiny.yaml", "v5e-8", spec.as_dict())
+    )
+    subprocess.run([sys.executable, "-m", "tests.preflight_job", str(asked)], cwd=REPOSITORY, check=True)
+    run = new_run(tmp_path / "runs", spec)
+    (run / rundir.PREFLIGHT).write_bytes((asked / preflight.REPORT).read_bytes())
+    ended = run_trainer(run)
+    assert ended.returncode == 0, ended.stderr
+    # Foretold for a TPU, run on a CPU: there is nothing to compare, and it says so.
+    sentence = "Not compared with the run's own memory: foretold for 8 × TPU v5 lite, run on 1 × cpu."
+    assert f"preflight: {sentence}" in ended.stdout
