@@ -150,7 +150,7 @@ class Refused:
     plan: dict[str, bool | int | str]
     batch_size: Count
     gradient_accumulation: Count
-    message: Text
+    message: str
 
 
 @dataclass(frozen=True)
@@ -182,21 +182,22 @@ class Target:
 @dataclass(frozen=True)
 class Report:
     """``plans`` are all that were tried, in order; ``chosen`` is the index of the one that a run should use (the
-    fastest that fits, or the asked one). ``advice``: what would make a step fit that does not, each one compiled."""
+    fastest that fits, or the asked one). ``advice``: what would make a step fit that does not, each one compiled. Prose
+    here is no ``Text``: it may say ``remat=none``, which elsewhere is a placeholder."""
 
     schema: Literal["assay/preflight@1"]
     key: Sha256
-    config: Text
+    config: str
     created_at: Utc
     seconds: NotNegative
     fits: bool
-    verdict: Text
+    verdict: str
     program: dict[str, bool | int | float | str]
     target: Target
     versions: dict[str, Text]
     plans: list[Fits | DoesNotFit | Refused]
     chosen: Natural
-    advice: list[Text]
+    advice: list[str]
     largest: LargestBatch | NotAsked
     compute_method: Text
     communication_method: Text

@@ -139,11 +139,25 @@ COMPILER_OPTIONS: dict[str, dict[str, str]] = {
 """By platform."""
 
 
+def compile_lowered(lowered: Any, options: Mapping[str, str]) -> Any:
+    """``lowered`` compiled with ``options``; without them where the compiler does not know one: the result is the same.
+
+    Raises JaxRuntimeError.
+    """
+    try:
+        return lowered.compile(compiler_options=dict(options) or None)
+    except jax.errors.JaxRuntimeError as error:
+        if not options or "No such compile option" not in str(error):
+            raise
+        print(f"compiled without the options of another compiler version: {error}", flush=True)
+        return lowered.compile()
+
+
 def compile_step(trainer: Trainer) -> tuple[Any, events.Program]:
     """The compiled step and what its compiler says of it."""
     lowered = trainer.lower()
     started = time.monotonic()
-    compiled = lowered.compile(compiler_options=COMPILER_OPTIONS.get(trainer.platform))
+    compiled = compile_lowered(lowered, COMPILER_OPTIONS.get(trainer.platform, {}))
     seconds = time.monotonic() - started
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     return compiled, events.Program(

@@ -164,6 +164,23 @@ print(*(cycles(turns) for turns in (7, 8, 23)))
     assert matmul_at_full_speed <= eight - seven < 4 * matmul_at_full_speed
 
 
+def test_a_compiler_that_lacks_an_option_compiles_without_it() -> None:
+    script = """
+from training import topology
+topology.prepare_environment()
+import jax, jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
+from training.step import compile_lowered
+place = SingleDeviceSharding(topology.devices(topology.find("v5e-8"))[0])
+step = jax.jit(lambda x: x + 1, in_shardings=place, out_shardings=place)
+print(compile_lowered(step.lower(jax.ShapeDtypeStruct((8, 128), jnp.float32)), {"xla_of_tomorrow": "1"}).as_text())
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    assert "No such compile option: 'xla_of_tomorrow'" in ended.stdout
+    assert "ENTRY" in ended.stdout
+
+
 def test_a_device_whose_clock_is_unknown_gets_no_times(tmp_path: Path) -> None:
     folder = ask(tmp_path / "v6e", topology="v6e-8")
     assert job(folder).returncode == 0

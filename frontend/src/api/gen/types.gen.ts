@@ -1408,7 +1408,8 @@ export type Refused = {
  * Report
  *
  * ``plans`` are all that were tried, in order; ``chosen`` is the index of the one that a run should use (the
- * fastest that fits, or the asked one). ``advice``: what would make a step fit that does not, each one compiled.
+ * fastest that fits, or the asked one). ``advice``: what would make a step fit that does not, each one compiled. Prose
+ * here is no ``Text``: it may say ``remat=none``, which elsewhere is a placeholder.
  */
 export type Report = {
     /**
