@@ -65,7 +65,7 @@ def _compile(folder: Path, command: tuple[str, ...]) -> None:
         process = preflight_folder.start(folder, command)
     except OSError as error:
         message = f"The preflight could not be started: {error.strerror}."
-        rundir.write_document(folder / preflight.ERROR, {"message": message, "field": ""})
+        preflight_folder.fail(folder, message)
         return
     ended = threading.Event()
 

@@ -18,9 +18,10 @@ from typing import Any
 
 from evidence import config_file
 from evidence.hardware import GIB
+from evidence.preflight import NoEstimate
 from evidence.spec import RunSpec, resolve
 from training import topology as topologies
-from training.preflight import versions
+from training.preflight import estimate, versions
 
 CONFIG = Path(__file__).parent.parent / "training" / "configs" / "submission_tpu.yaml"
 
@@ -99,7 +100,6 @@ def measure(row: Row) -> dict[str, Any]:
     """One row's figures: GiB on a device, milliseconds by the method of evidence/preflight.py."""
     import jax
 
-    from training import hlo
     from training.throughput import model_flops_per_step
 
     topology = topologies.find(row.topology)
@@ -110,18 +110,16 @@ def measure(row: Row) -> dict[str, Any]:
         program = compiled(row, topologies.devices(topology))
     except jax.errors.JaxRuntimeError as error:
         return {**facts, "error": str(error)[:300]}
-    cost = hlo.cost(hlo.parse(program.as_text()), topology.devices)
-    compute = cost.cycles / topology.tpu.clock_hz
-    communication = cost.received_bytes / topology.received_bytes_per_second
-    peak = topology.tpu.peak_flops * topology.devices
-    flops = model_flops_per_step(row.spec())
+    told, received = estimate(program, topology, model_flops_per_step(row.spec()))
+    if isinstance(told, NoEstimate):
+        return {**facts, "error": told.because}
     return {
         **facts,
         "peak_gib": round(program.memory_analysis().peak_memory_in_bytes / GIB, 3),
-        "compute_ms": round(compute * 1e3, 1),
-        "communication_ms": round(communication * 1e3, 1),
-        "utilization_at_most": round(flops / (max(compute, communication) * peak), 3),
-        "received_gb": {kind: round(size / 1e9, 3) for kind, size in cost.received.items()},
+        "compute_ms": round(told.compute_seconds * 1e3, 1),
+        "communication_ms": round(told.communication_seconds * 1e3, 1),
+        "utilization_at_most": round(told.model_flops_utilization_at_most, 3),
+        "received_gb": {item.collective: round(item.bytes / 1e9, 3) for item in received},
         "compile_seconds": round(time.monotonic() - started),
     }
 

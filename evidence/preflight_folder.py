@@ -155,6 +155,11 @@ def wait(folder: Path, process: Process) -> int:
     return code
 
 
+def fail(folder: Path, message: str) -> None:
+    """Write down why there is no report."""
+    rundir.write_document(folder / preflight.ERROR, {"message": message, "field": ""})
+
+
 def cancel(folder: Path) -> bool:
     """Take the preflight back and kill its job, children included; False when it has ended already.
 

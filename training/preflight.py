@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evidence import canonical, events, preflight, rundir, typed
-from evidence.hardware import TPUS, Topology
+from evidence import canonical, events, preflight, preflight_folder, rundir, typed
+from evidence.hardware import Topology
 from evidence.plan import choose
 from evidence.preflight import DoesNotFit, Fits, Refused, Report, Request
 from evidence.preflight_comparison import size
@@ -124,7 +124,7 @@ class Bench:
     def __init__(self, spec: RunSpec, topology: Topology, devices: list[Any], diary: Diary) -> None:
         self.spec, self.topology, self.devices, self.diary = spec, topology, devices, diary
         self.limit = topologies.memory_limit_bytes(devices[0])
-        self.settled = choose(spec, topology.devices, TPUS[topology.device_kind].memory_bytes)
+        self.settled = choose(spec, topology.devices, topology.tpu.memory_bytes)
 
     def compile(self, plan: PlanSpec, batch_size: int = 0, accumulation: int = 0) -> Outcome:
         """What the compiler says of the step by ``plan`` (0: the spec's own batch and accumulation)."""
@@ -172,11 +172,11 @@ class Bench:
                 compile_seconds=time.monotonic() - started,
                 **facts,
             )
-        estimate, received = self._estimate(compiled, program.model_flops_per_step)
+        told, received = estimate(compiled, self.topology, program.model_flops_per_step)
         return Fits(
             kind="fits",
             memory=self._memory(trainer, compiled),
-            estimate=estimate,
+            estimate=told,
             model_flops_per_step=program.model_flops_per_step,
             compiler_flops_per_step=program.compiler_flops_per_step,
             received_bytes=received,
@@ -201,44 +201,42 @@ class Bench:
             program_code=int(told.generated_code_size_in_bytes),
         )
 
-    def _estimate(
-        self, compiled: Any, model_flops: float
-    ) -> tuple[preflight.Estimate | preflight.NoEstimate, list[preflight.Received]]:
-        from training import hlo
 
-        topology, tpu = self.topology, self.topology.tpu
-        try:
-            cost = hlo.cost(hlo.parse(compiled.as_text()), topology.devices)
-        except hlo.UnreadableProgram as error:
-            return preflight.NoEstimate(kind="not_estimated", because=str(error)), []
-        received = [
-            preflight.Received(collective=kind, bytes=int(received_bytes), count=cost.counts[kind])
-            for kind, received_bytes in sorted(cost.received.items(), key=lambda item: -item[1])
-        ]
-        if not tpu.clock_hz:
-            because = f"the clock of a {topology.device_kind} is not known, so its cycles are no seconds"
-            return preflight.NoEstimate(kind="not_estimated", because=because), received
-        compute = cost.cycles / tpu.clock_hz
-        communication = cost.received_bytes / topology.received_bytes_per_second
-        least = max(compute, communication)
-        estimate = preflight.Estimate(
-            kind="estimated",
-            compute_seconds=compute,
-            communication_seconds=communication,
-            step_seconds_at_least=least,
-            step_seconds_at_most=compute + communication,
-            model_flops_utilization_at_most=model_flops / (least * tpu.peak_flops * topology.devices),
-        )
-        return estimate, received
+def estimate(
+    compiled: Any, topology: Topology, model_flops: float
+) -> tuple[preflight.Estimate | preflight.NoEstimate, list[preflight.Received]]:
+    """The seconds of a compiled step, by the methods of evidence/preflight.py, and what one device receives in it."""
+    from training import hlo
 
-
-def shown(plan: PlanSpec | dict[str, Any]) -> str:
-    """A plan in a few words: ``tensor, remat none, unrolled, 512 loss tokens``."""
-    settings = plan if isinstance(plan, dict) else asdict(plan)
-    return (
-        f"{settings['layout']}, remat {settings['remat']}, {settings['layers']}, "
-        f"{settings['loss_chunk_tokens']} loss tokens"
+    tpu = topology.tpu
+    try:
+        cost = hlo.cost(hlo.parse(compiled.as_text()), topology.devices)
+    except hlo.UnreadableProgram as error:
+        return preflight.NoEstimate(kind="not_estimated", because=str(error)), []
+    received = [
+        preflight.Received(collective=kind, bytes=int(received_bytes), count=cost.counts[kind])
+        for kind, received_bytes in sorted(cost.received.items(), key=lambda item: -item[1])
+    ]
+    if not tpu.clock_hz:
+        because = f"the clock of a {topology.device_kind} is not known, so its cycles are no seconds"
+        return preflight.NoEstimate(kind="not_estimated", because=because), received
+    compute = cost.cycles / tpu.clock_hz
+    communication = cost.received_bytes / topology.received_bytes_per_second
+    least = max(compute, communication)
+    told = preflight.Estimate(
+        kind="estimated",
+        compute_seconds=compute,
+        communication_seconds=communication,
+        step_seconds_at_least=least,
+        step_seconds_at_most=compute + communication,
+        model_flops_utilization_at_most=model_flops / (least * tpu.peak_flops * topology.devices),
     )
+    return told, received
+
+
+def shown(plan: PlanSpec) -> str:
+    """A plan in a few words: ``tensor, remat none, unrolled, 512 loss tokens``."""
+    return f"{plan.layout}, remat {plan.remat}, {plan.layers}, {plan.loss_chunk_tokens} loss tokens"
 
 
 def shard_bytes(abstract: Any, shardings: Any) -> int:
@@ -393,7 +391,7 @@ def _verdict(best: Outcome, spec: RunSpec, topology: Topology) -> str:
 
 
 def _fail(folder: Path, message: str) -> int:
-    rundir.write_document(folder / preflight.ERROR, {"message": message, "field": ""})
+    preflight_folder.fail(folder, message)
     print(f"error: {message}", file=sys.stderr)
     return 2
 

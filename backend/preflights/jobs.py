@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from backend.errors import Conflict
-from evidence import preflight, preflight_folder, rundir
+from evidence import preflight_folder
 from evidence.preflight import Request
 from evidence.preflight_folder import GOING_ON, QUEUED, RUNNING
 
@@ -89,7 +89,7 @@ class Jobs:
         except OSError as error:
             message = f"The preflight could not be started: {error.strerror}."
             log.error("preflight %s could not be started: %s", folder.name, error)
-            rundir.write_document(folder / preflight.ERROR, {"message": message, "field": ""})
+            preflight_folder.fail(folder, message)
             return False
         threading.Thread(target=self._watch, args=(folder, process), daemon=True).start()
         return True
