@@ -199,6 +199,8 @@ def _export_weights(options: argparse.Namespace) -> int:
         done = export(run, options.step, options.to)
     except TrainingError as error:
         return _fail(str(error))
+    except FileNotFoundError as error:
+        return _fail(f"{run} cannot be exported: there is no {error.filename}; name a run by its id or its folder")
     except (OSError, JsonError, SpecError) as error:
         return _fail(f"{run} cannot be exported: {error}")
     print(f"Exported step {done.step} to {done.folder}: {done.files} weight file(s), {done.bytes / 1e6:,.1f} MB")
