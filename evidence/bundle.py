@@ -76,9 +76,10 @@ def seal(run: Path, destination: Path, name: str) -> Path:
 
 
 def manifest_sums(folder: Path) -> str:
-    """MANIFEST.sha256 of a folder: ``sha256sum -c`` format, sorted by path, every file but itself."""
+    """MANIFEST.sha256 of a folder: ``sha256sum -c`` format, sorted by path, every file but itself and
+    those beside the seal."""
     bundle = reading.Bundle(folder)
-    return "".join(f"{bundle.sha256(name)}  {name}\n" for name in bundle.files if name != reading.SUMS)
+    return "".join(f"{bundle.sha256(name)}  {name}\n" for name in bundle.sealed_files)
 
 
 def _refusal(check: str, where: str, expected: str, found: str) -> CheckResult:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence import attempts, canonical, events, typed
+from evidence.known import Known
 from evidence.manifest import EvalSummary, File, RunManifest
 
 MANIFEST, SUMMARY, LOG = "run_manifest.json", "eval_summary.json", "kaggle_output_log.txt"
@@ -23,8 +24,12 @@ METRICS, EVENTS, SAMPLES, README, SUMS = (
 )
 REQUIRED_FILES = (README, MANIFEST, SUMMARY, LOG, METRICS, EVENTS, SUMS)
 REQUIRED_FOLDERS = ("config", "source", "environment", "data", "eval", "checkpoints")
-PREFLIGHT = "preflight.json"
-OPTIONAL = (SAMPLES, PREFLIGHT, "tokenizer")
+PREFLIGHT, CRATE = "preflight.json", "ro-crate-metadata.json"
+REPLAY = "replay/result.json"
+RECEIPTS = "witness/receipts.jsonl"
+BESIDE_THE_SEAL = ("attestations", "replay")
+"""Folders of statements about the sealed bytes: what is said of a seal cannot lie beneath it."""
+OPTIONAL = (SAMPLES, PREFLIGHT, CRATE, "tokenizer", "witness", *BESIDE_THE_SEAL)
 
 
 class Unreadable(ValueError):
@@ -32,10 +37,11 @@ class Unreadable(ValueError):
 
 
 class Bundle:
-    """Everything a check may ask of the folder at ``path``. Properties raise Unreadable."""
+    """Everything a check may ask of the folder at ``path``, and of its verifier. Properties raise Unreadable."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: Known | None = None) -> None:
         self.path = path
+        self.known = known or Known()
 
     @cached_property
     def entries(self) -> dict[str, os.stat_result]:
@@ -46,6 +52,16 @@ class Bundle:
     def files(self) -> list[str]:
         """Regular files by relative POSIX path, sorted."""
         return sorted(name for name, facts in self.entries.items() if stat.S_ISREG(facts.st_mode))
+
+    @property
+    def sealed_files(self) -> list[str]:
+        """The files that MANIFEST.sha256 lists."""
+        return [name for name in self.files if name != SUMS and name.partition("/")[0] not in BESIDE_THE_SEAL]
+
+    @property
+    def seal(self) -> str:
+        """SHA-256 of MANIFEST.sha256: one digest of the sealed bytes and their names."""
+        return self.sha256(SUMS)
 
     @cached_property
     def _digests(self) -> dict[str, str]:

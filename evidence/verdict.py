@@ -33,7 +33,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """``result`` is pass, fail, warn or not-run; ``reason`` says why for the last two, ``proves`` what a pass means."""
+    """``result`` is pass, fail, warn or not-run; ``reason`` says why for the last two, ``proves`` what a pass means.
+
+    ``severity``: what a finding would make of it, fail or warn. ``cost``: what the check needs.
+    """
 
     id: str
     family: str
@@ -42,6 +45,8 @@ class CheckResult:
     result: str
     reason: str = ""
     findings: tuple[Finding, ...] = ()
+    severity: str = FAIL
+    cost: str = "stdlib"
 
 
 @dataclass(frozen=True)

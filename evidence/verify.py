@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from evidence.checks import CHECKS
+from evidence.known import Known
 from evidence.reading import Bundle
 from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, CheckResult, Finding, Verdict
 
-HIGHEST = "E2"
+HIGHEST = "E5"
 """The highest level that this version has all checks for."""
 
 
@@ -16,14 +18,15 @@ class NotABundle(ValueError):
     """There is no folder to verify."""
 
 
-def verify(path: Path, name: str = "") -> Verdict:
+def verify(path: Path, name: str = "", known: Known | None = None) -> Verdict:
     """The verdict over the bundle folder ``path``. Raises NotABundle.
 
     ``name`` is what the bundle is to be called when that is not its folder's name (while it is being sealed).
+    ``known``: what the verifier brings along: an audit or a replay of its own, the keys it trusts.
     """
     if not path.is_dir():
         raise NotABundle(f"{path}: there is no folder of this name")
-    bundle = Bundle(path)
+    bundle = Bundle(path, known)
     results = [check.run(bundle) for check in CHECKS]
     results = [_with_name(result, bundle, name or path.resolve().name) for result in results]
     return _verdict(tuple(results))
@@ -34,7 +37,7 @@ def _with_name(result: CheckResult, bundle: Bundle, name: str) -> CheckResult:
     if result.id != "SCH-04" or result.result == NOT_RUN or bundle.manifest.run.name == name:
         return result
     finding = Finding("run_manifest.json", "$.run.name", f"the folder's name, {name}", bundle.manifest.run.name)
-    return CheckResult(result.id, result.family, result.proves, result.level, FAIL, "", (*result.findings, finding))
+    return replace(result, result=FAIL, reason="", findings=(*result.findings, finding))
 
 
 def _verdict(results: tuple[CheckResult, ...]) -> Verdict:
@@ -43,7 +46,13 @@ def _verdict(results: tuple[CheckResult, ...]) -> Verdict:
         if level > HIGHEST:
             gaps.append(f"{level} ({LEVEL_MEANING[level]}) needs checks that this version does not have.")
             break
-        blocking = [item for item in results if item.level == level and item.result in (FAIL, NOT_RUN)]
+        of_level = [item for item in results if item.level == level]
+        if not of_level:
+            gaps = [
+                f"{level} ({LEVEL_MEANING[level]}) is not reached: none of its checks is about a bundle of this kind"
+            ]
+            break
+        blocking = [item for item in of_level if item.result in (FAIL, NOT_RUN)]
         if blocking:
             gaps = [f"{level} ({LEVEL_MEANING[level]}) is not reached: {item.id} {_why(item)}" for item in blocking]
             break

@@ -16,7 +16,7 @@ OURS = {"evidence", "training", "backend", "assay"}
 
 PYTHON: dict[str, tuple[set[str], set[str]]] = {
     # folder: (this repository, outside of the standard library)
-    "evidence": (set(), {"yaml"}),
+    "evidence": (set(), {"yaml", "cryptography"}),
     "training": (
         {"evidence"},
         {"jax", "jaxlib", "flax", "optax", "orbax", "numpy", "jaxtyping", "tokenizers", "safetensors", "transformers",
@@ -28,7 +28,7 @@ PYTHON: dict[str, tuple[set[str], set[str]]] = {
     ),
     "assay": ({"evidence"}, {"httpx", "rich"}),
 }  # fmt: skip
-LAZY = {"assay": {"training", "backend"}, "evidence": {"yaml"}}
+LAZY = {"assay": {"training", "backend"}, "evidence": {"yaml", "cryptography"}}
 """What a folder may import inside a function only."""
 
 TYPESCRIPT: dict[str, set[str]] = {

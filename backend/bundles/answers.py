@@ -45,6 +45,8 @@ class CheckResult(BaseModel):
     result: Literal["pass", "fail", "warn", "not-run"]
     reason: str
     findings: list[Finding]
+    severity: Literal["fail", "warn"]
+    cost: Literal["stdlib", "audit", "replay"]
 
 
 class Proof(BaseModel):

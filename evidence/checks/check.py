@@ -13,6 +13,8 @@ from evidence.reading import Bundle, Unreadable
 from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Finding
 
 Findings = Iterator[Finding]
+COSTS = ("stdlib", "audit", "replay")
+"""An audit needs the trainer's packages and reads the bundle's arrays; a replay trains again."""
 
 
 class NotRun(Exception):
@@ -21,7 +23,7 @@ class NotRun(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """``warns``: a finding is a warning, not a failure."""
+    """``warns``: a finding is a warning, not a failure. ``cost``: what it needs, one of COSTS."""
 
     id: str
     family: str
@@ -29,6 +31,7 @@ class Check:
     level: str
     find: Callable[[Bundle], Findings]
     warns: bool = False
+    cost: str = "stdlib"
 
     def run(self, bundle: Bundle) -> CheckResult:
         reason = ""
@@ -47,7 +50,10 @@ class Check:
                 "the bundle", "", "content of the shape this check reads", f"{type(error).__name__}: {error}"
             )
             result, findings = FAIL, [*findings, shape]
-        return CheckResult(self.id, self.family, self.proves, self.level, result, reason, tuple(findings))
+        severity = WARN if self.warns else FAIL
+        return CheckResult(
+            self.id, self.family, self.proves, self.level, result, reason, tuple(findings), severity, self.cost
+        )
 
 
 class Family:
@@ -58,10 +64,10 @@ class Family:
         self.checks: list[Check] = []
 
     def check(
-        self, id: str, proves: str, level: str, warns: bool = False
+        self, id: str, proves: str, level: str, warns: bool = False, cost: str = "stdlib"
     ) -> Callable[[Callable[[Bundle], Findings]], Callable[[Bundle], Findings]]:
         def declare(find: Callable[[Bundle], Findings]) -> Callable[[Bundle], Findings]:
-            self.checks.append(Check(id, self.name, proves, level, find, warns))
+            self.checks.append(Check(id, self.name, proves, level, find, warns, cost))
             return find
 
         return declare

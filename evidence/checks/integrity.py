@@ -39,7 +39,7 @@ def intact(bundle: Bundle) -> Findings:
 @family.check("INT-02", "nothing is missing and nothing was slipped in", "E1")
 def nothing_unlisted(bundle: Bundle) -> Findings:
     listed = {name for name, _ in _listed(bundle)}
-    present = set(bundle.files) - {reading.SUMS}
+    present = set(bundle.sealed_files)
     for name in sorted(listed - present):
         yield Finding(name, "", "a file, since it is listed", "nothing")
     for name in sorted(present - listed):

@@ -182,6 +182,8 @@ export function aCheck(change: Partial<CheckResult> = {}): CheckResult {
     proves: 'every step is there exactly once',
     level: 'E2',
     result: 'pass',
+    severity: 'fail',
+    cost: 'stdlib',
     reason: '',
     findings: [],
     ...change,

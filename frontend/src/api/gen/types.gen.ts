@@ -250,6 +250,10 @@ export type Bundles = {
  */
 export type CheckResult = {
     /**
+     * Cost
+     */
+    cost: 'stdlib' | 'audit' | 'replay';
+    /**
      * Family
      */
     family: string;
@@ -277,6 +281,10 @@ export type CheckResult = {
      * Result
      */
     result: 'pass' | 'fail' | 'warn' | 'not-run';
+    /**
+     * Severity
+     */
+    severity: 'fail' | 'warn';
 };
 
 /**

@@ -1,0 +1,19 @@
+"""What a verifier brings along beyond the bundle's bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from evidence.audit import Audit
+from evidence.replay import Replay
+from evidence.trust import Trust
+
+
+@dataclass(frozen=True)
+class Known:
+    """``audit`` and ``replay`` were made by this verifier, of this very bundle; ``no_audit`` says why there is none."""
+
+    audit: Audit | None = None
+    no_audit: str = "needs the trainer's packages (jax): pip install 'assay[train]'"
+    replay: Replay | None = None
+    trust: Trust = field(default_factory=Trust)
