@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Makes the bundles of this folder anew, each from a real run on this machine's CPU: about four minutes on two cores.
+#
+#   submission_runs/make_bundles.sh [NAME…]      (default: all of them; commit first, so that the evidence names a commit)
+#
+# What is replaced is removed first. The runs lie in a folder of their own (MAKE_HOME), to be looked at afterwards.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+assay=$PWD/.venv/bin/assay
+export ASSAY_HOME=${MAKE_HOME:-$(mktemp -d)}
+[ -z "$(git status --porcelain -- evidence training assay backend)" ] || { echo "make_bundles: commit your changes first" >&2; exit 2; }
+names=${*:-demo_reasoning_v1 resumed_v1 lora_v1 sharded_v1 failed_v1}
+
+run() { ls -d "$ASSAY_HOME"/runs/* | tail -1; }
+steps() { grep -c '"kind":"step"' "$1/events.jsonl" 2>/dev/null || true; }
+say() { echo; echo "make_bundles: $*"; }
+
+seal() { # of the newest run, as $1; replayed too, where a second argument says so
+  rm -rf "submission_runs/$1"
+  "$assay" seal "$(run)" --name "$1"
+  if [ "${2:-}" = replay ]; then "$assay" replay "$1"; fi
+}
+
+demo_reasoning_v1() { # the shipped demo: a small decoder learns to add from scratch
+  "$assay" train demo_reasoning --device cpu --name demo_reasoning_v1
+  seal demo_reasoning_v1 replay
+}
+
+resumed_v1() { # preempted in the middle by SIGTERM, then resumed from the state that it saved
+  "$assay" train smoke_tiny --device cpu --name resumed_v1 --steps 600 --set checkpoints.every_steps=200 --set checkpoints.keep=2 &
+  local process=$!
+  until [ -d "$ASSAY_HOME/runs" ] && [ "$(steps "$(run)")" -ge 300 ] 2>/dev/null; do sleep 0.1; kill -0 $process; done
+  kill -TERM $process
+  wait $process || true
+  "$assay" train --resume "$(run)"
+  seal resumed_v1 replay
+}
+
+lora_v1() { # adapters on the weights of a run before, exported as a Hugging Face folder
+  "$assay" train smoke_tiny --device cpu --name base_of_lora --steps 200
+  "$assay" export-weights "$(run)" --to "$ASSAY_HOME/base_of_lora"
+  "$assay" train smoke_tiny --device cpu --name lora_v1 --steps 100 --set weights.source=folder --set "weights.path=$ASSAY_HOME/base_of_lora" \
+    --set lora.rank=4 --set lora.targets=all --set checkpoints.every_steps=50
+  seal lora_v1 replay
+}
+
+sharded_v1() { # eight virtual devices: weights and optimizer state split over all of them
+  XLA_FLAGS=--xla_force_host_platform_device_count=8 "$assay" train smoke_tiny --device cpu --name sharded_v1 --set plan.layout=fsdp --set checkpoints.every_steps=20
+  seal sharded_v1 replay
+}
+
+failed_v1() { # learning rate and weight decay far too high: the loss stops being a number, and the run says so
+  ! "$assay" train smoke_tiny --device cpu --name failed_v1 --steps 200 --set optimizer.learning_rate=10 --set optimizer.warmup_steps=0 \
+    --set optimizer.weight_decay=0.99 --set checkpoints.every_steps=10
+  seal failed_v1
+}
+
+for name in $names; do
+  say "$name"
+  "$name"
+  "$assay" verify "$name"
+done
+say "done; the runs are in $ASSAY_HOME"
