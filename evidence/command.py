@@ -43,17 +43,13 @@ def main(arguments: list[str]) -> int:
     sealing.add_argument(
         "--into", type=Path, default=SUBMISSIONS, help="folder of the bundles (default: submission_runs)"
     )
-    sealing.add_argument(
-        "--key", default="", help="sign with this key, by name or file (default: the only one there is)"
-    )
+    sealing.add_argument("--key", default=os.environ.get("ASSAY_KEY", ""), help="sign with this key, by name or file")
     sealing.add_argument("--unsigned", action="store_true", help="do not sign, though there is a key")
     sealing.set_defaults(act=_seal)
     adding = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
     adding.add_argument("bundle", type=Path, help="the bundle's folder")
     adding.add_argument("--replay", action="store_true", help="also vouch for its replay/result.json, made by you")
-    adding.add_argument(
-        "--key", default="", help="sign with this key, by name or file (default: the only one there is)"
-    )
+    adding.add_argument("--key", default=os.environ.get("ASSAY_KEY", ""), help="sign with this key, by name or file")
     adding.set_defaults(act=_sign)
     verifying = commands.add_parser("verify", help="check a bundle: exit 0 valid, 1 findings, 2 unusable")
     verifying.add_argument("bundle", type=Path, help="the bundle's folder")
