@@ -122,12 +122,12 @@ def _trainer(source: Any) -> Entity:
 def _status(outcome: Any) -> Entity:
     """A run that was stopped did not complete either, and says so."""
     if isinstance(outcome, Completed):
-        return {"actionStatus": _to(COMPLETED)}
+        return {"actionStatus": COMPLETED}
     if isinstance(outcome, Failed):
         error = f"{outcome.error_type} while {outcome.stage}: {outcome.error_message}"
     else:
         error = f"{outcome.kind}: {outcome.because}"
-    return {"actionStatus": _to(FAILED), "error": error}
+    return {"actionStatus": FAILED, "error": error}
 
 
 def _lying(bundle: Bundle) -> list[File]:

@@ -68,8 +68,15 @@ def crate_agrees(bundle: Bundle) -> Findings:
     there = {entity["@id"]: entity for entity in graph}
     # The files as they are listed: that they lie there so is INT-01's and INT-02's to say.
     expected = crate.document(bundle, [_as_listed(bundle, there, *item) for item in _listed(bundle)])
+    named = [*_other_entities(there, graph, expected["@graph"])]
     yield from differs(reading.CRATE, "$.@context", expected["@context"], found["@context"])
-    for entity in expected["@graph"]:
+    yield from named
+    if not named and canonical.pretty(expected) != bundle.text(reading.CRATE):
+        yield Finding(reading.CRATE, "", "the file as sealing writes it", "other bytes")
+
+
+def _other_entities(there: dict[str, Any], graph: list[dict[str, Any]], expected: list[dict[str, Any]]) -> Findings:
+    for entity in expected:
         name = entity["@id"]
         if name not in there:
             yield Finding(reading.CRATE, "$.@graph", f"an entity {name}", "none")
@@ -80,14 +87,12 @@ def crate_agrees(bundle: Bundle) -> Findings:
                 yield from _other_references(f"{name}: {key}", wanted, got)
             else:
                 yield from differs(reading.CRATE, f"{name}: {key}", wanted, got)
-    known = {entity["@id"] for entity in expected["@graph"]}
+    known = {entity["@id"] for entity in expected}
     for name in sorted(there.keys() - known):
         yield Finding(reading.CRATE, "$.@graph", "no entity beyond the run and its sealed files", name)
     for place, name in _references(graph):
         if name not in there and not name.startswith("http"):
             yield Finding(reading.CRATE, place, "an entity of this crate", f"{name}, which is none")
-    if canonical.pretty(expected) != bundle.text(reading.CRATE):
-        yield Finding(reading.CRATE, "", "the file as sealing writes it", "other bytes")
 
 
 def _as_listed(bundle: Bundle, there: dict[str, Any], name: str, digest: str) -> File:

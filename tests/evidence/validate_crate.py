@@ -18,11 +18,37 @@ from pathlib import Path
 from typing import Any
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
-SCHEMA_ORG = """
-    CompletedActionStatus CreateAction CreativeWork Dataset FailedActionStatus Person SoftwareApplication about
-    actionStatus agent author contentSize datePublished description encodingFormat endTime error hasPart identifier
-    instrument license mentions name object result softwareVersion startTime url version
-""".split()
+SCHEMA_ORG = [
+    "CompletedActionStatus",
+    "CreateAction",
+    "CreativeWork",
+    "Dataset",
+    "FailedActionStatus",
+    "Person",
+    "SoftwareApplication",
+    "about",
+    "actionStatus",
+    "agent",
+    "author",
+    "contentSize",
+    "datePublished",
+    "description",
+    "encodingFormat",
+    "endTime",
+    "error",
+    "hasPart",
+    "identifier",
+    "instrument",
+    "license",
+    "mentions",
+    "name",
+    "object",
+    "result",
+    "softwareVersion",
+    "startTime",
+    "url",
+    "version",
+]
 MEANINGS = {
     **{word: f"http://schema.org/{word}" for word in SCHEMA_ORG},
     "File": "http://schema.org/MediaObject",
