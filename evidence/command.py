@@ -6,10 +6,24 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from evidence import archive, attempts, bundle, canonical, record, report, rundir, signing, trust, typed
+from evidence import (
+    archive,
+    attempts,
+    audit,
+    bundle,
+    canonical,
+    deeper,
+    record,
+    report,
+    rundir,
+    signing,
+    trust,
+    typed,
+)
 from evidence.known import Known
 from evidence.provenance import REPOSITORY
 from evidence.reading import REPLAY, Bundle, Unreadable
@@ -56,6 +70,9 @@ def main(arguments: list[str]) -> int:
     verifying.add_argument("--level", choices=LEVELS, default="", help="fail when the bundle does not reach this level")
     verifying.add_argument(
         "--trusted-keys", type=Path, metavar="FILE", help="believe the keys of this file, and no other"
+    )
+    verifying.add_argument(
+        "--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)"
     )
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
@@ -120,10 +137,7 @@ def _sign(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     try:
-        if options.trusted_keys and not options.trusted_keys.is_file():
-            raise trust.TrustError(f"{options.trusted_keys}: there is no such file")
-        believed = trust.read(options.trusted_keys) if options.trusted_keys else trust.known(home(), PINNED)
-        verdict = verify(options.bundle, known=Known(trust=believed))
+        verdict = verify(options.bundle, known=replace(_known(options), trust=_believed(options.trusted_keys)))
     except (NotABundle, OSError, trust.TrustError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
@@ -162,6 +176,30 @@ def _import(options: argparse.Namespace) -> int:
         return UNUSABLE
     print(f"Imported {place}")
     return _print_verdict(place, verify(place))
+
+
+def _believed(file: Path | None) -> Trust:
+    """The keys of ``file``; without one, those that are pinned here. Raises TrustError."""
+    if file is None:
+        return trust.known(home(), PINNED)
+    if not file.is_file():
+        raise trust.TrustError(f"{file}: there is no such file")
+    return trust.read(file)
+
+
+def _known(options: argparse.Namespace) -> Known:
+    """What this verifier brings along: an audit of its own, where it can make one and is not in a hurry."""
+    if options.quick:
+        return Known(no_audit="left out (--quick)")
+    if not options.bundle.is_dir():
+        return Known()  # verify says so
+    if why := deeper.missing():
+        return Known(no_audit=why)
+    print(f"Reading the arrays, tokens and program of {options.bundle.name} again …", file=sys.stderr, flush=True)
+    try:
+        return Known(audit=audit.make(options.bundle))
+    except deeper.Impossible as error:
+        return Known(no_audit=f"no audit could be made: {error}")
 
 
 def _print_verdict(path: Path, verdict: Verdict) -> int:
