@@ -1,10 +1,13 @@
 import { Link } from '@tanstack/react-router'
 import { Check } from 'lucide-react'
-import type { Bundle } from '../../api/types.ts'
-import { classes } from '../../ui/classes.ts'
-import { bytes, count, utc } from '../../ui/format.ts'
-import { LEVELS, rungs } from './levels.ts'
-import { VerdictBadge } from './verdict-badge.tsx'
+import type { Bundle } from '../../../api/types.ts'
+import { classes } from '../../../ui/classes.ts'
+import { bytes, count, utc } from '../../../ui/format.ts'
+import { placeAnchor } from '../address.ts'
+import { OriginBadge, OutcomeBadge, SignatureBadge } from '../badges.tsx'
+import { LEVELS, rungs } from '../levels.ts'
+import { at, numberAt, textAt } from '../manifest.ts'
+import { VerdictBadge } from '../verdict-badge.tsx'
 
 /** First on the page: what was done, in one sentence, and how far it is proven. */
 export function Verdict({ bundle }: { readonly bundle: Bundle }) {
@@ -16,7 +19,12 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
       className={classes('rounded-xl border bg-panel', bundle.valid ? 'border-line' : 'border-bad')}
     >
       <div className="grid gap-4 p-5 sm:p-7">
-        <VerdictBadge bundle={bundle} />
+        <div className="flex flex-wrap gap-2">
+          <VerdictBadge bundle={bundle} />
+          <OutcomeBadge outcome={bundle.outcome} />
+          <SignatureBadge signature={bundle.signature} />
+          <OriginBadge origin={bundle.origin} />
+        </div>
         <p className="max-w-3xl font-serif text-xl leading-relaxed text-balance sm:text-2xl sm:leading-relaxed">
           {bundle.sentence}
         </p>
@@ -29,7 +37,7 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
           )}
           {' · '}
           {count(bundle.files)} files, {bytes(bundle.bytes)}
-          {bundle.sealed_at && ` · sealed ${utc(bundle.sealed_at)}`}
+          {bundle.finished_at && ` · run finished ${utc(bundle.finished_at)}`}
           {bundle.run_id && (
             <>
               {' · '}
@@ -39,6 +47,7 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
             </>
           )}
         </p>
+        <Ending bundle={bundle} />
         {failed.length > 0 && (
           <ul className="grid gap-1 rounded-lg bg-bad-soft px-4 py-3 text-sm">
             {failed.map((result) => (
@@ -55,6 +64,33 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
       </div>
       <Ladder bundle={bundle} />
     </section>
+  )
+}
+
+/** How a run that did not complete came to its end, in its own words, and where the log says so. */
+function Ending({ bundle }: { readonly bundle: Bundle }) {
+  const outcome = at(bundle.manifest, 'run.outcome')
+  const kind = textAt(outcome, 'kind')
+  if (kind === undefined || kind === 'completed') return null
+  const line = numberAt(outcome, 'log_line.number') ?? numberAt(outcome, 'log_line')
+  const stage = textAt(outcome, 'stage')
+  const said = [textAt(outcome, 'error_type'), textAt(outcome, 'error_message') ?? textAt(outcome, 'because')]
+  const log = bundle.contents.find((file) => file.path === 'kaggle_output_log.txt')
+  return (
+    <div className="rounded-lg bg-warn-soft px-4 py-3 text-sm">
+      <p className="font-semibold">
+        {kind === 'failed' ? 'The run failed' : 'The run was stopped'}
+        {stage && ` while ${stage}`}
+      </p>
+      <p className="mt-0.5 wrap-anywhere whitespace-pre-wrap">
+        {said.filter(Boolean).join(': ') || 'It says no more.'}
+      </p>
+      {line !== undefined && log && (
+        <a href={placeAnchor({ path: log.path, line })} className="prose-link mt-1 inline-flex min-h-6 items-center">
+          line {count(line)} of the log
+        </a>
+      )}
+    </div>
   )
 }
 
