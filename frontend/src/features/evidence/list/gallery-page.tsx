@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
+import { Upload } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import type { BundleSummary } from '../../../api/types.ts'
 import { buttonClass } from '../../../ui/button.tsx'
@@ -24,6 +25,11 @@ export function GalleryPage() {
       <PageHead
         title="Evidence"
         lead="Sealed runs. Each is verified again, from its own files, as this page is asked for."
+        actions={
+          <a href="#import" className={buttonClass()}>
+            <Upload aria-hidden size={15} /> Import
+          </a>
+        }
       />
       {bundles.error && (
         <Failure

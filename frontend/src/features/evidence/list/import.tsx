@@ -36,6 +36,7 @@ export function Import() {
   }
   return (
     <section
+      id="import"
       aria-label="Import a bundle"
       onDragOver={(event) => {
         event.preventDefault()

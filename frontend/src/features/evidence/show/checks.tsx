@@ -17,7 +17,7 @@ const COST: Record<CheckResult['cost'], string> = {
 
 /** Every check, by family; a family in which one fails stands open. */
 export function Checks({ bundle }: { readonly bundle: Bundle }) {
-  const [which, setWhich] = useState<'all' | 'attention'>('all')
+  const [which, setWhich] = useState<'all' | 'attention'>(bundle.valid ? 'all' : 'attention')
   const anchor = useAnchor()
   const attention = bundle.results.filter((result) => result.result !== 'pass')
   const pointed = (result: CheckResult) => anchor === `#check-${result.id}`
@@ -109,6 +109,11 @@ function Totals({ results }: { readonly results: readonly CheckResult[] }) {
   )
 }
 
+/** Most checks: nothing is to be said of their cost and severity where there is little room. */
+function plain(result: CheckResult): boolean {
+  return result.cost === 'stdlib' && result.severity === 'fail'
+}
+
 function CheckRow({ result }: { readonly result: CheckResult }) {
   const { icon: Icon, ink, word } = RESULTS[result.result]
   return (
@@ -128,7 +133,7 @@ function CheckRow({ result }: { readonly result: CheckResult }) {
             </a>
             {result.proves}
           </p>
-          <p className="text-2xs text-ink-3">
+          <p className={classes('text-2xs text-ink-3', plain(result) && 'max-sm:hidden')}>
             {COST[result.cost]}
             {result.severity === 'warn' && ' · warns only'}
           </p>

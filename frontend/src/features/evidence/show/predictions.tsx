@@ -8,7 +8,7 @@ import { Segmented } from '../../../ui/segmented.tsx'
 import { placeAnchor } from '../address.ts'
 import { Pager } from './preview/pager.tsx'
 
-const AT_ONCE = 20
+const AT_ONCE = 12
 const FILE = 'eval/predictions.jsonl'
 
 /** What the trained model answered to held-out questions; the wrong ones are one click away. */
@@ -76,7 +76,7 @@ function says(item: Prediction, words: string): boolean {
 }
 
 const HEAD = 'px-3 py-1.5 text-left text-xs font-medium text-ink-3'
-const CELL = 'px-3 py-1.5 align-top font-mono text-xs leading-5 wrap-anywhere whitespace-pre-wrap max-sm:block'
+const CELL = 'px-3 py-1.5 align-top font-mono text-xs leading-5 wrap-anywhere whitespace-pre-wrap'
 
 interface TableProps {
   readonly items: readonly Prediction[]
@@ -85,7 +85,7 @@ interface TableProps {
 
 function Table({ items, lineOf }: TableProps) {
   return (
-    <table className="w-full table-fixed text-sm max-sm:block">
+    <table aria-label="Answers" className="w-full table-fixed text-sm max-sm:block">
       <thead className="max-sm:sr-only">
         <tr className="border-b border-line">
           <th className={classes(HEAD, 'w-20')}>Right?</th>
@@ -96,8 +96,8 @@ function Table({ items, lineOf }: TableProps) {
       </thead>
       <tbody className="max-sm:block">
         {items.map((item) => (
-          <tr key={String(item.id)} className="border-b border-line last:border-0 max-sm:block max-sm:py-1">
-            <td className="px-3 py-1.5 align-top max-sm:block">
+          <tr key={String(item.id)} className="border-b border-line last:border-0 max-sm:grid max-sm:grid-cols-2">
+            <td className="px-3 py-1.5 align-top">
               <a
                 href={placeAnchor({ path: FILE, line: lineOf(item) })}
                 title={`Line ${lineOf(item)} of ${FILE}`}

@@ -94,9 +94,8 @@ function Witness({ bundle }: { readonly bundle: Bundle }) {
           ]}
         />
       ) : (
-        <p className="text-sm text-ink-2">
-          Nobody countersigned the rows while the run went on
-          {textAt(witness, 'because') ? `: ${textAt(witness, 'because')}.` : '.'}
+        <p className="text-sm text-ink-2 first-letter:uppercase">
+          {textAt(witness, 'because') ?? 'nobody countersigned the rows while the run went on'}.
         </p>
       )}
     </div>

@@ -51,7 +51,7 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
         {failed.length > 0 && (
           <ul className="grid gap-1 rounded-lg bg-bad-soft px-4 py-3 text-sm">
             {failed.map((result) => (
-              <li key={result.id} className="wrap-anywhere">
+              <li key={result.id} className="line-clamp-3 wrap-anywhere print:line-clamp-none">
                 <a href={`#check-${result.id}`} className="font-mono text-xs text-bad underline underline-offset-2">
                   {result.id}
                 </a>{' '}

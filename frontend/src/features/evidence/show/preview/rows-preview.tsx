@@ -29,7 +29,7 @@ export function RowsPreview({ text, page, onPage, line }: RowsPreviewProps) {
         tabIndex={0}
         className="max-h-96 overflow-auto rounded-md border border-line bg-panel print:max-h-none"
       >
-        <table className="w-full text-left font-mono text-xs">
+        <table aria-label="Rows of the file" className="w-full text-left font-mono text-xs">
           <thead className="sticky top-0 bg-sunken font-sans text-ink-2">
             <tr>
               <th className="px-2 py-1.5 text-right font-medium">line</th>
