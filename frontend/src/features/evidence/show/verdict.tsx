@@ -13,6 +13,7 @@ import { VerdictBadge } from '../verdict-badge.tsx'
 export function Verdict({ bundle }: { readonly bundle: Bundle }) {
   const passed = bundle.results.filter((result) => result.result === 'pass').length
   const failed = bundle.results.filter((result) => result.result === 'fail')
+  const unrun = bundle.results.filter((result) => result.result === 'not-run').length
   return (
     <section
       aria-label="Verdict"
@@ -35,16 +36,17 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
               , {failed.length} {failed.length === 1 ? 'fails' : 'fail'}
             </span>
           )}
+          {unrun > 0 && `, ${unrun} not run`}
           {' · '}
           {count(bundle.files)} files, {bytes(bundle.bytes)}
           {bundle.finished_at && ` · run finished ${utc(bundle.finished_at)}`}
           {bundle.run_id && (
-            <>
+            <span className="no-print">
               {' · '}
-              <Link to="/runs/$runId" params={{ runId: bundle.run_id }} className="prose-link no-print">
+              <Link to="/runs/$runId" params={{ runId: bundle.run_id }} className="prose-link">
                 the run
               </Link>
-            </>
+            </span>
           )}
         </p>
         <Ending bundle={bundle} />

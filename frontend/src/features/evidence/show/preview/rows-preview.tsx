@@ -29,7 +29,7 @@ export function RowsPreview({ text, page, onPage, line }: RowsPreviewProps) {
         tabIndex={0}
         className="max-h-96 overflow-auto rounded-md border border-line bg-panel print:max-h-none"
       >
-        <table aria-label="Rows of the file" className="w-full text-left font-mono text-xs">
+        <table aria-label="Rows of the file" className="w-max min-w-full text-left font-mono text-xs">
           <thead className="sticky top-0 bg-sunken font-sans text-ink-2">
             <tr>
               <th className="px-2 py-1.5 text-right font-medium">line</th>
@@ -52,8 +52,8 @@ export function RowsPreview({ text, page, onPage, line }: RowsPreviewProps) {
                   <td className="px-2 py-1 text-right text-ink-3 select-none">{number}</td>
                   {cells ? (
                     columns.map((column) => (
-                      <td key={column} className="max-w-80 min-w-16 px-2 py-1 wrap-anywhere whitespace-pre-wrap">
-                        {cells[column]}
+                      <td key={column} className="max-w-80 min-w-12 px-2 py-1 wrap-anywhere whitespace-pre-wrap">
+                        <Cell value={cells[column] ?? ''} />
                       </td>
                     ))
                   ) : (
@@ -77,6 +77,13 @@ export function RowsPreview({ text, page, onPage, line }: RowsPreviewProps) {
       />
     </div>
   )
+}
+
+const HEX_DIGEST = /^[0-9a-f]{40,}$/
+
+/** A digest by its beginning: all of it is in the tooltip and in the line as it is written. */
+function Cell({ value }: { readonly value: string }) {
+  return HEX_DIGEST.test(value) ? <span title={value}>{value.slice(0, 12)}…</span> : value
 }
 
 function cellsOf(line: string): Record<string, string> | undefined {
