@@ -1,5 +1,6 @@
 import { useMemo } from 'react'
 import { classes } from '../../../../ui/classes.ts'
+import { useBroughtIntoView } from './brought-into-view.ts'
 import { Pager } from './pager.tsx'
 import type { Lines } from './use-lines.ts'
 
@@ -19,6 +20,9 @@ export function RowsPreview({ text, page, onPage, line }: RowsPreviewProps) {
   const rows = useMemo(
     () => text.lines.slice(first, first + ROWS_AT_ONCE).map((content) => ({ content, cells: cellsOf(content) })),
     [text.lines, first],
+  )
+  const target = useBroughtIntoView<HTMLTableRowElement>(
+    line !== undefined && line > first && line <= first + rows.length,
   )
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row.cells ?? {})))].slice(0, MOST_COLUMNS)
   return (
@@ -46,6 +50,7 @@ export function RowsPreview({ text, page, onPage, line }: RowsPreviewProps) {
               return (
                 <tr
                   key={number}
+                  ref={number === line ? target : undefined}
                   aria-current={number === line ? 'true' : undefined}
                   className={classes('border-t border-line align-top', number === line && 'bg-accent-soft')}
                 >

@@ -1,5 +1,6 @@
-import { useEffect, useRef, useState } from 'react'
+import { useState } from 'react'
 import { classes } from '../../../../ui/classes.ts'
+import { useBroughtIntoView } from './brought-into-view.ts'
 import { Pager } from './pager.tsx'
 import type { Lines } from './use-lines.ts'
 
@@ -15,13 +16,10 @@ interface TextPreviewProps {
 
 /** Lines with their numbers, as they are written; long ones go on below. */
 export function TextPreview({ text, page, onPage, line }: TextPreviewProps) {
-  const target = useRef<HTMLLIElement>(null)
   const first = page * LINES_AT_ONCE
   const shown = text.lines.slice(first, first + LINES_AT_ONCE)
   const visible = line !== undefined && line > first && line <= first + shown.length
-  useEffect(() => {
-    if (visible) target.current?.scrollIntoView({ block: 'center' })
-  }, [visible])
+  const target = useBroughtIntoView<HTMLLIElement>(visible)
   return (
     <div className="grid gap-2">
       <ol
