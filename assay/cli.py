@@ -57,13 +57,26 @@ def _parser() -> argparse.ArgumentParser:
     seal = commands.add_parser("seal", help="make an evidence bundle of an ended run")
     seal.add_argument("run", help="the run's id or folder")
     seal.add_argument("--name", default="", help="name of the bundle (default: the run's name)")
+    _sign_with(seal)
+    seal.add_argument("--unsigned", action="store_true", help="do not sign, though there is a key")
     seal.set_defaults(act=_seal)
 
     verify = commands.add_parser("verify", help="check a bundle: exit 0 valid, 1 findings, 2 unusable")
     verify.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
     verify.add_argument("--level", default="", help="fail when the bundle does not reach this level")
+    verify.add_argument(
+        "--trusted-keys", metavar="FILE", default="", help="believe the keys of this file, and no other"
+    )
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verify.set_defaults(act=_verify)
+
+    sign = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
+    sign.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
+    sign.add_argument("--replay", action="store_true", help="also vouch for its replay/result.json, made by you")
+    _sign_with(sign)
+    sign.set_defaults(act=_sign)
+
+    _key(commands.add_parser("key", help="the keys you sign with, and those you trust"))
 
     export = commands.add_parser("export-weights", help="write a saved state as a Hugging Face folder")
     export.add_argument("run", help="the run's id or folder")
@@ -75,6 +88,33 @@ def _parser() -> argparse.ArgumentParser:
     _reach(demo)
     demo.set_defaults(act=_demo)
     return parser
+
+
+def _key(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    new = actions.add_parser("new", help="make a key; its private half never leaves this machine")
+    new.add_argument("--name", default="owner", help="what it is called, and so whom it speaks for (owner)")
+    new.set_defaults(act=_key_new)
+    show = actions.add_parser("show", help="print a key's public half and its fingerprint")
+    show.add_argument("name", nargs="?", default="", help="which one, where there are several")
+    show.set_defaults(act=_key_show)
+    listing = actions.add_parser("list", help="whose signatures count here")
+    listing.set_defaults(act=_key_list)
+    trust = actions.add_parser("trust", help="believe a key from now on")
+    trust.add_argument(
+        "key", metavar="FILE|FINGERPRINT", help="a public key's file, or the fingerprint of one kept here"
+    )
+    trust.add_argument("--name", required=True, help="whose it is")
+    trust.add_argument("--witness", action="store_true", help="believe it as a witness of runs, not as a signer")
+    trust.add_argument(
+        "--into", type=Path, metavar="FILE", help="the file of trusted keys (default: the data folder's)"
+    )
+    trust.set_defaults(act=_key_trust)
+
+
+def _sign_with(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--key", default=os.environ.get("ASSAY_KEY", ""),
+                        help="sign with this key, by name or file (default: the only one there is)")  # fmt: skip
 
 
 def _set(parser: argparse.ArgumentParser) -> None:
@@ -175,16 +215,47 @@ def _seal(options: argparse.Namespace) -> int:
 
     run = _run(options.run)
     name = ["--name", options.name] if options.name else []
-    return evidence(["seal", str(run), "--into", str(_submissions()), *name])
+    how = ["--unsigned"] if options.unsigned else ["--key", options.key]
+    return evidence(["seal", str(run), "--into", str(_submissions()), *name, *how])
 
 
 def _verify(options: argparse.Namespace) -> int:
     from evidence.command import main as evidence
 
-    bundle = Path(options.bundle)
-    bundle = bundle if bundle.is_dir() else _submissions() / options.bundle
     level = ["--level", options.level] if options.level else []
-    return evidence(["verify", str(bundle), *level, *(["--json"] if options.json else [])])
+    keys = ["--trusted-keys", options.trusted_keys] if options.trusted_keys else []
+    return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *(["--json"] if options.json else [])])
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from evidence.command import main as evidence
+
+    replay = ["--replay"] if options.replay else []
+    return evidence(["sign", str(_bundle(options.bundle)), "--key", options.key, *replay])
+
+
+def _key_new(options: argparse.Namespace) -> int:
+    from assay import keys
+
+    return keys.new(_home(), options.name)
+
+
+def _key_show(options: argparse.Namespace) -> int:
+    from assay import keys
+
+    return keys.show(_home(), options.name)
+
+
+def _key_list(_: argparse.Namespace) -> int:
+    from assay import keys
+
+    return keys.list_all(_home())
+
+
+def _key_trust(options: argparse.Namespace) -> int:
+    from assay import keys
+
+    return keys.pin(_home(), options.key, options.name, options.witness, options.into)
 
 
 def _export_weights(options: argparse.Namespace) -> int:
@@ -239,6 +310,11 @@ def _asked(options: argparse.Namespace) -> str:
 def _run(name: str) -> Path:
     """The folder of a run that was named by its folder or by its id."""
     return Path(name) if Path(name).is_dir() else _home() / "runs" / name
+
+
+def _bundle(name: str) -> Path:
+    """The folder of a bundle that was named by its folder or by its name."""
+    return Path(name) if Path(name).is_dir() else _submissions() / name
 
 
 def _config(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache, partial
@@ -27,10 +28,13 @@ from backend.runs.bell import Bell
 from backend.runs.follower import Follower
 from backend.runs.queue import Queue
 from backend.runs.store import Store
+from backend.runs.witness import Witness
 from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
-from evidence import __version__
+from evidence import __version__, trust
+
+log = logging.getLogger("assay")
 
 
 def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
@@ -41,6 +45,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         server = _server(settings, database or Database(settings.database))
         app.state.server = server
         server.follower.start()
+        server.witness.start()
         server.jobs.start()
         demo.launch_first(server)
         try:
@@ -48,6 +53,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         finally:
             server.jobs.stop()
             server.follower.stop()
+            server.witness.stop()
             server.store.database.close()
 
     app = FastAPI(
@@ -70,17 +76,28 @@ def _server(settings: Settings, database: Database) -> Server:
         local.launch(run, settings.trainer_command)
 
     queue = Queue(settings.runs, store, launch, local.request_stop)
-    follower = Follower(settings.runs, database, store, queue, bell)
+    witness = Witness(settings.runs, settings.home)
+    follower = Follower(settings.runs, database, store, queue, bell, witness)
     return Server(
         settings,
         store,
         queue,
         follower,
         bell,
-        Library(settings.submissions),
+        witness,
+        Library(settings.submissions, partial(_trust, settings)),
         Preflights(settings.preflights),
         Jobs(settings.preflights, settings.preflight_command),
     )
+
+
+def _trust(settings: Settings) -> trust.Trust:
+    """Whose signatures this server believes. A broken file of keys is said, and nobody is believed."""
+    try:
+        return trust.known(settings.home, settings.submissions / trust.FILE)
+    except trust.TrustError as error:
+        log.warning("no signature can be checked: %s", error)
+        return trust.Trust()
 
 
 def _openapi(plain: Any) -> dict[str, Any]:

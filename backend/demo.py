@@ -23,6 +23,6 @@ def launch_first(server: Server) -> None:
         return
     request = RunRequest(config=CONFIG, spec=None, name=None, device=None, notes="", tags=["demo"])
     try:
-        server.follower.adopt(admission.admit(settings, request))
+        server.follower.adopt(admission.admit(settings, request, server.witness))
     except (Refused, SpecError) as error:
         log.warning("the demo run cannot be launched: %s", error)

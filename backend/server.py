@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backend.runs.follower import Follower
     from backend.runs.queue import Queue
     from backend.runs.store import Store
+    from backend.runs.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Server:
     queue: Queue
     follower: Follower
     bell: Bell
+    witness: Witness
     library: Library
     preflights: Preflights
     jobs: Jobs

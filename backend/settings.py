@@ -19,13 +19,15 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``data/`` and the index; the commands get the folder as last word."""
+    """``home`` holds ``runs/``, ``preflights/``, ``data/`` and the index; the commands get the folder as last word.
+    ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
     port: int = 8000
     demo: bool = True
     token: str = ""
+    key: str = ""
     extra_data_roots: tuple[Path, ...] = ()
     submissions: Path = REPOSITORY / "submission_runs"
     configs: Path = REPOSITORY / "training" / "configs"
@@ -76,6 +78,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         port=int(port),
         demo=environment.get("ASSAY_DEMO", "1") not in ("0", "false", "no"),
         token=environment.get("ASSAY_TOKEN", ""),
+        key=environment.get("ASSAY_KEY", ""),
         extra_data_roots=tuple(roots),
         submissions=_folder(environment, "ASSAY_SUBMISSIONS", plain.submissions),
     )

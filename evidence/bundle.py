@@ -23,15 +23,20 @@ from evidence import (
     preflight_folder,
     provenance,
     reading,
+    receipts,
     report,
     rundir,
     scoring,
+    signing,
     typed,
 )
 from evidence.checks.structure import LARGEST_FILE_BYTES
+from evidence.known import Known
 from evidence.manifest import EvalSummary, File, RunManifest
+from evidence.signing import Signer
 from evidence.spec import NAME
 from evidence.status import ENDED, Status, status
+from evidence.trust import SIGNER, Key, Trust
 from evidence.verdict import FAIL, CheckResult, Finding
 from evidence.verify import verify
 
@@ -53,8 +58,9 @@ class NameTaken(ValueError):
     """There is a bundle of this name."""
 
 
-def seal(run: Path, destination: Path, name: str) -> Path:
-    """The bundle ``destination/name`` made of the run folder ``run``. Raises NameTaken, SealRefused, OSError."""
+def seal(run: Path, destination: Path, name: str, signer: Signer | None = None) -> Path:
+    """The bundle ``destination/name`` made of the run folder ``run``, and signed where there is a ``signer``.
+    Raises NameTaken, SealRefused, OSError."""
     if not NAME.fullmatch(name):
         raise SealRefused([_refusal("STR-02", "name", "letters, digits, '.', '_' and '-'", typed.show(name))])
     place = destination / name
@@ -65,7 +71,11 @@ def seal(run: Path, destination: Path, name: str) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         _Sealing(run, draft, name).build()
-        verdict = verify(draft, name=name)
+        known = Known()
+        if signer:
+            signing.attest(draft, signer)
+            known = Known(trust=Trust((Key(signer.name, SIGNER, signer.public, own=True),)))
+        verdict = verify(draft, name=name, known=known)
         if not verdict.valid:
             raise SealRefused(verdict.failures)
         draft.rename(place)
@@ -318,7 +328,26 @@ class _Sealing:
             replay=manifest.NotReplayed(
                 kind="not_replayed", because="no segment of this run was replayed before sealing"
             ),
-            witness=manifest.NoWitness(kind="no_witness", because="nobody countersigned this run while it went on"),
+            witness=self._witness(),
+        )
+
+    def _witness(self) -> manifest.Witnessed | manifest.NoWitness:
+        lines, _ = rundir.whole_lines(self.run / rundir.WITNESS, 0, limit_bytes=-1)
+        if not lines:
+            return manifest.NoWitness(kind="no_witness", because="nobody countersigned this run while it went on")
+        try:
+            issued = receipts.read(lines[0])
+        except receipts.NoReceipt as error:
+            raise SealRefused([_refusal("SIG-06", rundir.WITNESS, "receipts", str(error))]) from None
+        if not isinstance(issued, receipts.Issued):
+            raise SealRefused([_refusal("PRV-13", rundir.WITNESS, "the receipt of the nonce first", issued.kind)])
+        self._write_lines(reading.RECEIPTS, (line.decode() for line in lines))
+        return manifest.Witnessed(
+            kind="witnessed",
+            public_key_sha256=issued.key,
+            receipts=self._file(reading.RECEIPTS),
+            receipt_count=len(lines),
+            same_host=issued.host_sha256 == self.launch["host"]["name_sha256"],
         )
 
     def _preflight(self) -> manifest.Preflighted | manifest.NotPreflighted:

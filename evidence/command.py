@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from evidence import attempts, bundle, canonical, record, report, rundir, typed
+from evidence import attempts, bundle, canonical, record, report, rundir, signing, trust, typed
+from evidence.known import Known
 from evidence.provenance import REPOSITORY
-from evidence.reading import Bundle, Unreadable
+from evidence.reading import REPLAY, Bundle, Unreadable
+from evidence.replay import Replay
+from evidence.trust import SIGNER, Key, Trust
 from evidence.verdict import LEVELS, NOT_RUN, PASS, WARN, CheckResult, Verdict
 from evidence.verify import NotABundle, verify
 
 SUBMISSIONS = REPOSITORY / "submission_runs"
+PINNED = SUBMISSIONS / trust.FILE
+"""Keys that the repository itself pins: reviewed like code, and beside the bundles, never in one."""
 VALID, FINDINGS, UNUSABLE = 0, 1, 2
+
+
+def home() -> Path:
+    """Where runs and keys are kept."""
+    return Path(os.environ.get("ASSAY_HOME") or REPOSITORY / "data").expanduser()
 
 
 def main(arguments: list[str]) -> int:
@@ -32,10 +43,20 @@ def main(arguments: list[str]) -> int:
     sealing.add_argument(
         "--into", type=Path, default=SUBMISSIONS, help="folder of the bundles (default: submission_runs)"
     )
+    sealing.add_argument("--key", default=os.environ.get("ASSAY_KEY", ""), help="sign with this key, by name or file")
+    sealing.add_argument("--unsigned", action="store_true", help="do not sign, though there is a key")
     sealing.set_defaults(act=_seal)
+    adding = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
+    adding.add_argument("bundle", type=Path, help="the bundle's folder")
+    adding.add_argument("--replay", action="store_true", help="also vouch for its replay/result.json, made by you")
+    adding.add_argument("--key", default=os.environ.get("ASSAY_KEY", ""), help="sign with this key, by name or file")
+    adding.set_defaults(act=_sign)
     verifying = commands.add_parser("verify", help="check a bundle: exit 0 valid, 1 findings, 2 unusable")
     verifying.add_argument("bundle", type=Path, help="the bundle's folder")
     verifying.add_argument("--level", choices=LEVELS, default="", help="fail when the bundle does not reach this level")
+    verifying.add_argument(
+        "--trusted-keys", type=Path, metavar="FILE", help="believe the keys of this file, and no other"
+    )
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
     options = parser.parse_args(arguments)
@@ -54,7 +75,8 @@ def _record(options: argparse.Namespace) -> int:
 def _seal(options: argparse.Namespace) -> int:
     try:
         name = options.name or rundir.read_ask(options.run).name
-        place = bundle.seal(options.run, options.into, name)
+        signer = None if options.unsigned else signing.chosen(home(), options.key)
+        place = bundle.seal(options.run, options.into, name, signer)
     except bundle.SealRefused as refused:
         print("Error: this run cannot be sealed:", file=sys.stderr)
         _print_findings(refused.results, sys.stderr)
@@ -62,14 +84,36 @@ def _seal(options: argparse.Namespace) -> int:
     except (bundle.NameTaken, OSError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
-    print(f"Sealed {place}")
-    return _print_verdict(place, verify(place))
+    print(f"Sealed {place}" + (f", signed by {signer.name}" if signer else ""))
+    known = Known(trust=Trust((Key(signer.name, SIGNER, signer.public, own=True),)) if signer else Trust())
+    return _print_verdict(place, verify(place, known=known))
+
+
+def _sign(options: argparse.Namespace) -> int:
+    path = options.bundle
+    try:
+        if (signer := signing.chosen(home(), options.key)) is None:
+            raise signing.SigningError("there is no key to sign with; make one with: assay key new --name NAME")
+        mine = Trust((Key(signer.name, SIGNER, signer.public, own=True),))
+        if options.replay:
+            made = typed.read(Replay, canonical.read(path / REPLAY)) if (path / REPLAY).is_file() else None
+            done = signing.attest_replay(path, signer, verify(path, known=Known(trust=mine, replay=made)))
+            print(f"Signed {REPLAY}: {done}")
+        verdict = verify(path, known=Known(trust=mine))
+        print(f"Signed the verdict: {signing.attest_verdict(path, signer, verdict)}")
+    except (NotABundle, OSError, Unreadable, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return UNUSABLE
+    return VALID if verdict.valid else FINDINGS
 
 
 def _verify(options: argparse.Namespace) -> int:
     try:
-        verdict = verify(options.bundle)
-    except (NotABundle, OSError) as error:
+        if options.trusted_keys and not options.trusted_keys.is_file():
+            raise trust.TrustError(f"{options.trusted_keys}: there is no such file")
+        believed = trust.read(options.trusted_keys) if options.trusted_keys else trust.known(home(), PINNED)
+        verdict = verify(options.bundle, known=Known(trust=believed))
+    except (NotABundle, OSError, trust.TrustError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
     if options.json:

@@ -320,6 +320,17 @@ class NotReplayed:
 
 
 @dataclass(frozen=True)
+class Witnessed:
+    """Who launched the run countersigned its rows while it went on. ``same_host``: on the machine that trained."""
+
+    kind: Literal["witnessed"]
+    public_key_sha256: Sha256
+    receipts: File
+    receipt_count: Count
+    same_host: bool
+
+
+@dataclass(frozen=True)
 class NoWitness:
     kind: Literal["no_witness"]
     because: Text
@@ -366,7 +377,7 @@ class RunManifest:
     samples: list[File]
     checkpoints: list[Included | LeftOut]
     replay: NotReplayed
-    witness: NoWitness
+    witness: Witnessed | NoWitness
 
 
 @dataclass(frozen=True)

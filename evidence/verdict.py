@@ -32,6 +32,11 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Doubt(Finding):
+    """A finding that is only a warning, also of a check whose other findings are failures."""
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """``result`` is pass, fail, warn or not-run; ``reason`` says why for the last two, ``proves`` what a pass means.
 

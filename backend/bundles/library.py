@@ -15,10 +15,12 @@ from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
 from backend.runs.ingest import tokens_per_second
 from evidence import reading
 from evidence.events import LOG_MARK
+from evidence.known import Known
 from evidence.manifest import Performed
 from evidence.reading import Unreadable
 from evidence.report import hardware, report
 from evidence.spec import NAME
+from evidence.trust import Trust
 from evidence.verdict import LEVEL_MEANING, Report, Verdict
 from evidence.verify import verify
 
@@ -33,15 +35,16 @@ Signature = tuple[tuple[str, int, int, int], ...]
 @dataclass(frozen=True)
 class _Verified:
     signature: Signature
+    trust: Trust
     verdict: Verdict
     bundle: answers.Bundle
 
 
 class Library:
-    """The bundles below ``root``."""
+    """The bundles below ``root``, as one sees them who believes the keys of ``trust``."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, trust: Callable[[], Trust]) -> None:
+        self._root, self._trust = root, trust
         self._turn = threading.Lock()
         self._verified: dict[str, _Verified] = {}
 
@@ -60,11 +63,11 @@ class Library:
         """Raises NotFound."""
         folder = self.folder(name)
         with self._turn:
-            signature = _signature(folder)
+            signature, trust = _signature(folder), self._trust()
             known = self._verified.get(name)
-            if known is None or known.signature != signature:
-                verdict = verify(folder)
-                known = self._verified[name] = _Verified(signature, verdict, _told(folder, verdict))
+            if known is None or (known.signature, known.trust) != (signature, trust):
+                verdict = verify(folder, known=Known(trust=trust))
+                known = self._verified[name] = _Verified(signature, trust, verdict, _told(folder, verdict))
             return known.bundle
 
     def folder(self, name: str) -> Path:

@@ -8,12 +8,13 @@ from typing import Any
 from backend.configs import library
 from backend.errors import on_field
 from backend.runs.answers import RunRequest
+from backend.runs.witness import Witness
 from backend.settings import REPOSITORY, Settings
 from evidence import config_file, preflight_folder, rundir
 from evidence.spec import NAME, Problem, RunSpec, SpecError, resolve
 
 
-def admit(settings: Settings, request: RunRequest) -> Path:
+def admit(settings: Settings, request: RunRequest, witness: Witness) -> Path:
     """A new run folder. Raises Invalid or SpecError naming every field that is wrong."""
     document, text, source = declared(settings, request.config, request.spec)
     overrides = dict(request.overrides)
@@ -39,6 +40,7 @@ def admit(settings: Settings, request: RunRequest) -> Path:
         tags=tuple(dict.fromkeys(request.tags)),
         launcher=request.launcher,
         preflight=preflight_folder.newest_for(settings.preflights, spec),
+        witness=witness.issue,
     )
 
 

@@ -15,6 +15,7 @@ from backend.runs import ingest
 from backend.runs.bell import Bell
 from backend.runs.queue import Queue
 from backend.runs.store import Store
+from backend.runs.witness import Witness
 from evidence import events, rundir
 from evidence.canonical import JsonError
 from evidence.spec import SpecError
@@ -30,8 +31,11 @@ log = logging.getLogger("assay")
 
 
 class Follower:
-    def __init__(self, root: Path, database: Database, store: Store, queue: Queue, bell: Bell) -> None:
+    def __init__(
+        self, root: Path, database: Database, store: Store, queue: Queue, bell: Bell, witness: Witness
+    ) -> None:
         self._root, self._database, self._store, self._queue, self._bell = root, database, store, queue, bell
+        self._witness = witness
         self._offsets: dict[str, int] = {}
         self._states: dict[str, str] = {}
         self._told: dict[str, tuple[Status, list[str]]] = {}
@@ -45,6 +49,7 @@ class Follower:
     def start(self) -> None:
         for item in self._store.standings():
             self._offsets[item.id], self._states[item.id] = item.offset, item.state
+            self._witness.note(item.id, item.state in LIVE)
         self._thread.start()
 
     def stop(self) -> None:
@@ -153,6 +158,7 @@ class Follower:
             with self._database.write() as connection:
                 changed = ingest.set_status(connection, run.name, found, bundles)
             self._states[run.name], self._told[run.name] = found.state, (found, bundles)
+            self._witness.note(run.name, found.state in LIVE)
             return changed
 
     def _status(self, run: Path) -> Status:

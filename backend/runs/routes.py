@@ -51,7 +51,7 @@ StepQuery = Annotated[int | None, Query(ge=0, le=LARGEST_STEP)]
 @router.post("", status_code=201, operation_id="createRun")
 def create_run(server: Here, request: RunRequest, response: Response) -> Run:
     """Ask for a run. It starts as soon as its device is free."""
-    run = admission.admit(server.settings, request)
+    run = admission.admit(server.settings, request, server.witness)
     server.follower.adopt(run)
     response.headers["Location"] = f"/runs/{run.name}"
     return reading.whole(server, run)

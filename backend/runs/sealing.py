@@ -7,6 +7,7 @@ from pathlib import Path
 from backend.errors import Conflict, Invalid
 from backend.runs.admission import check_name
 from backend.server import Server
+from evidence import signing
 from evidence.bundle import NameTaken, SealRefused
 from evidence.bundle import seal as seal_run
 from evidence.status import LIVE
@@ -19,9 +20,11 @@ def seal(server: Server, run: Path, name: str | None) -> str:
     check_name(wanted)
     if summary.state in LIVE:
         raise Conflict(f"run {run.name} is {summary.state}; only a run that has ended can be sealed")
+    server.witness.settle(run)
     try:
-        seal_run(run, server.settings.submissions, wanted)
-    except NameTaken as error:
+        signer = signing.chosen(server.settings.home, server.settings.key)
+        seal_run(run, server.settings.submissions, wanted, signer)
+    except (NameTaken, signing.SigningError) as error:
         raise Conflict(str(error)) from None
     except SealRefused as error:
         findings = [(result.id, str(finding)) for result in error.results for finding in result.findings]

@@ -14,8 +14,10 @@ from evidence.checks import (
     provenance,
     schema,
     security,
+    signatures,
     structure,
     timing,
+    witness,
 )
 from evidence.checks.check import Check
 
@@ -33,6 +35,8 @@ FAMILIES = (
     checkpoints,
     evaluation,
     security,
+    signatures,
+    witness,
 )
 
 CHECKS: tuple[Check, ...] = tuple(check for module in FAMILIES for check in module.family.checks)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from evidence.reading import Bundle, Unreadable
-from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Finding
+from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Doubt, Finding
 
 Findings = Iterator[Finding]
 COSTS = ("stdlib", "audit", "replay")
@@ -41,9 +41,11 @@ class Check:
                 findings.append(finding)
                 if len(findings) == 20:
                     break  # the twenty-first says nothing new
-            result = PASS if not findings else WARN if self.warns else FAIL
+            result = self._result(findings)
         except (NotRun, Unreadable) as why:
-            result, reason = (NOT_RUN, str(why)) if not findings else (WARN if self.warns else FAIL, "")
+            result = self._result(findings)
+            if result != FAIL and not (self.warns and findings):  # a doubt is no answer
+                result, reason, findings = NOT_RUN, str(why), []
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             # A hostile bundle is data: a value of a shape that no trainer writes is a finding, never a crash.
             shape = Finding(
@@ -54,6 +56,11 @@ class Check:
         return CheckResult(
             self.id, self.family, self.proves, self.level, result, reason, tuple(findings), severity, self.cost
         )
+
+    def _result(self, findings: list[Finding]) -> str:
+        if all(isinstance(finding, Doubt) for finding in findings):
+            return WARN if findings else PASS
+        return WARN if self.warns else FAIL
 
 
 class Family:
