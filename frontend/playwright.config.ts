@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { defineConfig, devices } from '@playwright/test'
 
-const PORT = 8123
+const PORT = Number(process.env.ASSAY_E2E_PORT ?? 8123)
 const root = resolve(import.meta.dirname, '..')
 // Workers load this file again: the folder is made once, by the process that starts the server.
 process.env.ASSAY_E2E_HOME ??= mkdtempSync(join(tmpdir(), 'assay-e2e-'))

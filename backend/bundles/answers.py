@@ -9,6 +9,25 @@ from pydantic import BaseModel, Field
 from backend.runs.answers import Columns, Prediction, Sample
 
 
+class Statement(BaseModel):
+    """A signed statement beside the seal, under ``attestations/``."""
+
+    file: str
+    state: Literal["trusted", "unknown", "invalid"]
+    signer: str = Field(description="The name its key is pinned under; empty for a key that nobody here knows")
+    key_sha256: str = Field(description="SHA-256 of the public key's DER encoding; empty where it cannot be read")
+    says: str = Field(description="What is stated, in a sentence")
+
+
+class Signature(BaseModel):
+    """Who stands behind the sealed bytes, as far as this server knows their keys."""
+
+    state: Literal["unsigned", "trusted", "unknown", "invalid"]
+    signer: str
+    key_sha256: str
+    statements: list[Statement]
+
+
 class BundleSummary(BaseModel):
     name: str
     sentence: str
@@ -22,11 +41,13 @@ class BundleSummary(BaseModel):
     steps: int | None
     final_loss: float | None
     exact_match: float | None
-    sealed_at: str | None
+    finished_at: str | None
     run_id: str | None
     spark: list[float]
     files: int
     bytes: int
+    origin: Literal["here", "imported"]
+    signature: Signature
 
 
 class Finding(BaseModel):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backend.bundles import answers
+from backend.bundles.signature import signature
 from backend.errors import NotFound
 from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
 from backend.runs.ingest import tokens_per_second
@@ -51,7 +52,7 @@ class Library:
         """Newest first; those that cannot be read last."""
         names = sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
         found = [self.summary(name) for name in names if self._is_bundle(name)]
-        return sorted(found, key=lambda item: item.sealed_at or "", reverse=True)
+        return sorted(found, key=lambda item: item.finished_at or "", reverse=True)
 
     def summary(self, name: str) -> answers.BundleSummary:
         """Raises NotFound."""
@@ -111,11 +112,13 @@ def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
         steps=manifest.training.steps_completed if manifest else None,
         final_loss=summary.training_result.final_loss.value if summary else None,
         exact_match=score.metrics[0].value if isinstance(score, Performed) and score.metrics else None,
-        sealed_at=manifest.run.sealed_at if manifest else None,
+        finished_at=manifest.run.finished_at if manifest else None,
         run_id=manifest.run.run_id if manifest else None,
         spark=_spread(losses, SPARK_POINTS),
         files=len(contents),
         bytes=sum(item.bytes for item in contents),
+        origin="here",
+        signature=signature(bundle, verdict),
         claims=[answers.Claim(**asdict(claim)) for claim in told.claims],
         results=[
             answers.CheckResult(

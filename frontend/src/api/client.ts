@@ -1,44 +1,19 @@
-/**
- * Calls to the server, each answering its data or throwing.
- *
- *     ApiError      the server refused; carries its problem document
- *     OfflineError  nothing answered
- */
+/** Calls to the server, each answering its data or throwing an error of `problems.ts`. */
 import { client } from './gen/client.gen.ts'
 import * as sdk from './gen/sdk.gen.ts'
-import type { PreflightRequest, Problem, RunRequest } from './types.ts'
-
-export class ApiError extends Error {
-  readonly problem: Problem
-  constructor(problem: Problem) {
-    super(problem.detail || problem.title)
-    this.problem = problem
-  }
-}
-
-export class OfflineError extends Error {
-  constructor() {
-    super('The server does not answer. Is it still running?')
-  }
-}
+import { importBundle } from './import.ts'
+import { OfflineError, refusal } from './problems.ts'
+import type { ReplayJob, ReplayRequest, Replays } from './replays.ts'
+import type { PreflightRequest, RunRequest } from './types.ts'
 
 client.setConfig({ baseUrl: globalThis.location.origin, headers: { Accept: 'application/json' } })
 client.interceptors.error.use((error, response) => {
   if (!response) return isAbort(error) ? error : new OfflineError()
-  return new ApiError(isProblem(error) ? error : unexplained(response.status))
+  return refusal(response.status, error)
 })
 
 function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
-}
-
-function isProblem(value: unknown): value is Problem {
-  return typeof value === 'object' && value !== null && 'detail' in value && 'errors' in value
-}
-
-function unexplained(status: number): Problem {
-  const detail = `The server answered ${status} and did not say why; its log has the details.`
-  return { title: `HTTP ${status}`, status, detail, errors: [], findings: [] }
 }
 
 async function data<Answer>(call: Promise<{ data: Answer }>): Promise<Answer> {
@@ -64,4 +39,20 @@ export const api = {
   preflightLog: (id: string) => data(sdk.showPreflightLog({ path: { id }, query: { tail_bytes: 16 << 10 } })),
   bundles: () => data(sdk.listEvidence()),
   bundle: (name: string) => data(sdk.showEvidence({ path: { name } })),
+  importBundle,
+  deleteBundle: (name: string) =>
+    data(client.delete<{ 204: undefined }, unknown, true>({ url: '/evidence/{name}', path: { name } })),
+  replays: (name: string) =>
+    data(client.get<{ 200: Replays }, unknown, true>({ url: '/evidence/{name}/replays', path: { name } })),
+  createReplay: (name: string, body: ReplayRequest) =>
+    data(
+      client.post<{ 201: ReplayJob }, unknown, true>({
+        url: '/evidence/{name}/replays',
+        path: { name },
+        body,
+        headers: { 'Content-Type': 'application/json' },
+      }),
+    ),
+  cancelReplay: (id: string) =>
+    data(client.post<{ 200: ReplayJob }, unknown, true>({ url: '/replays/{id}/cancel', path: { id } })),
 }

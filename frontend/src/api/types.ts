@@ -16,6 +16,7 @@ export type {
   EventsBlock,
   Fits,
   LogBlock,
+  LogLine,
   LogSlice,
   Memory,
   MetricsBlock,
@@ -34,5 +35,7 @@ export type {
   RunRequest,
   RunSummary,
   Sample,
+  Signature,
+  Statement,
   TopologyChoice,
 } from './gen/types.gen.ts'

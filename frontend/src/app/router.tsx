@@ -6,6 +6,7 @@ import {
   type RouterHistory,
   redirect,
 } from '@tanstack/react-router'
+import { compareSearch, gallerySearch } from '../features/evidence/search.ts'
 import { listSearch, newSearch, runSearch } from '../features/runs/search.ts'
 import { Broken, NotFound } from './fallbacks.tsx'
 import { Shell } from './shell.tsx'
@@ -50,15 +51,22 @@ const preflight = createRoute({
 const evidence = createRoute({
   getParentRoute: () => root,
   path: '/evidence',
-  component: lazyRouteComponent(() => import('../features/evidence/gallery-page.tsx'), 'GalleryPage'),
+  validateSearch: gallerySearch,
+  component: lazyRouteComponent(() => import('../features/evidence/list/gallery-page.tsx'), 'GalleryPage'),
+})
+const compare = createRoute({
+  getParentRoute: () => root,
+  path: '/evidence/compare',
+  validateSearch: compareSearch,
+  component: lazyRouteComponent(() => import('../features/evidence/compare/compare-page.tsx'), 'ComparePage'),
 })
 const bundle = createRoute({
   getParentRoute: () => root,
   path: '/evidence/$name',
-  component: lazyRouteComponent(() => import('../features/evidence/bundle-page.tsx'), 'BundlePage'),
+  component: lazyRouteComponent(() => import('../features/evidence/show/bundle-page.tsx'), 'BundlePage'),
 })
 
-const routeTree = root.addChildren([home, runs, newRun, run, preflights, preflight, evidence, bundle])
+const routeTree = root.addChildren([home, runs, newRun, run, preflights, preflight, evidence, compare, bundle])
 
 /** The pages by address. Tests bring a history of their own. */
 export function makeRouter(history?: RouterHistory) {

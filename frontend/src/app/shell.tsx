@@ -41,7 +41,7 @@ export function Shell() {
             <Link to="/preflights" className={NAV_LINK}>
               Preflight
             </Link>
-            <Link to="/evidence" className={NAV_LINK}>
+            <Link to="/evidence" activeOptions={{ includeSearch: false }} className={NAV_LINK}>
               Evidence
             </Link>
           </nav>

@@ -204,11 +204,13 @@ export function aBundleSummary(change: Partial<BundleSummary> = {}): BundleSumma
     steps: 30,
     final_loss: 1.4512,
     exact_match: 0.9967,
-    sealed_at: '2026-01-31T12:05:00.000000Z',
+    finished_at: '2026-01-31T12:05:00.000000Z',
     run_id: RUN_ID,
     spark: [5.7, 3.2, 1.45],
     files: 2,
     bytes: 2048,
+    origin: 'here',
+    signature: { state: 'unsigned', signer: '', key_sha256: '', statements: [] },
     ...change,
   }
 }

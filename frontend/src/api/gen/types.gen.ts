@@ -42,6 +42,10 @@ export type Bundle = {
      */
     final_loss: number | null;
     /**
+     * Finished At
+     */
+    finished_at: string | null;
+    /**
      * Gaps
      */
     gaps: Array<string>;
@@ -82,6 +86,10 @@ export type Bundle = {
      */
     name: string;
     /**
+     * Origin
+     */
+    origin: 'here' | 'imported';
+    /**
      * Outcome
      *
      * completed, stopped or failed
@@ -108,13 +116,10 @@ export type Bundle = {
      */
     samples: Array<Sample>;
     /**
-     * Sealed At
-     */
-    sealed_at: string | null;
-    /**
      * Sentence
      */
     sentence: string;
+    signature: Signature;
     /**
      * Spark
      */
@@ -176,6 +181,10 @@ export type BundleSummary = {
      */
     final_loss: number | null;
     /**
+     * Finished At
+     */
+    finished_at: string | null;
+    /**
      * Hardware
      */
     hardware: string | null;
@@ -198,6 +207,10 @@ export type BundleSummary = {
      */
     name: string;
     /**
+     * Origin
+     */
+    origin: 'here' | 'imported';
+    /**
      * Outcome
      *
      * completed, stopped or failed
@@ -212,13 +225,10 @@ export type BundleSummary = {
      */
     run_id: string | null;
     /**
-     * Sealed At
-     */
-    sealed_at: string | null;
-    /**
      * Sentence
      */
     sentence: string;
+    signature: Signature;
     /**
      * Spark
      */
@@ -2020,6 +2030,64 @@ export type SealRequest = {
      * Name of the bundle; the run's name if it is not given
      */
     name?: string | null;
+};
+
+/**
+ * Signature
+ *
+ * Who stands behind the sealed bytes, as far as this server knows their keys.
+ */
+export type Signature = {
+    /**
+     * Key Sha256
+     */
+    key_sha256: string;
+    /**
+     * Signer
+     */
+    signer: string;
+    /**
+     * State
+     */
+    state: 'unsigned' | 'trusted' | 'unknown' | 'invalid';
+    /**
+     * Statements
+     */
+    statements: Array<Statement>;
+};
+
+/**
+ * Statement
+ *
+ * A signed statement beside the seal, under ``attestations/``.
+ */
+export type Statement = {
+    /**
+     * File
+     */
+    file: string;
+    /**
+     * Key Sha256
+     *
+     * SHA-256 of the public key's DER encoding; empty where it cannot be read
+     */
+    key_sha256: string;
+    /**
+     * Says
+     *
+     * What is stated, in a sentence
+     */
+    says: string;
+    /**
+     * Signer
+     *
+     * The name its key is pinned under; empty for a key that nobody here knows
+     */
+    signer: string;
+    /**
+     * State
+     */
+    state: 'trusted' | 'unknown' | 'invalid';
 };
 
 /**

@@ -1,14 +1,16 @@
 import { useCallback, useMemo, useState } from 'react'
-import type { Bundle } from '../../api/types.ts'
-import { tick } from '../../chart/axes.ts'
-import { createColumns } from '../../chart/columns.ts'
-import { createLineChart, type LineChart, type Picture } from '../../chart/line-chart.ts'
-import { Button } from '../../ui/button.tsx'
-import { count, loss } from '../../ui/format.ts'
-import { Mounted } from '../../ui/mounted.tsx'
-import { Panel } from '../../ui/panel.tsx'
-import { Switch } from '../../ui/switch.tsx'
-import { fileAddress } from './address.ts'
+import type { Bundle } from '../../../api/types.ts'
+import { tick } from '../../../chart/axes.ts'
+import { createColumns } from '../../../chart/columns.ts'
+import { createLineChart, type LineChart, type Picture } from '../../../chart/line-chart.ts'
+import { outline } from '../../../chart/outline.ts'
+import { Button } from '../../../ui/button.tsx'
+import { count, loss } from '../../../ui/format.ts'
+import { Mounted } from '../../../ui/mounted.tsx'
+import { Panel } from '../../../ui/panel.tsx'
+import { Switch } from '../../../ui/switch.tsx'
+import { placeAnchor } from '../address.ts'
+import { usePrinting } from './printing.ts'
 
 /** The loss of every step, as the sealed rows have it. */
 export function Curve({ bundle }: { readonly bundle: Bundle }) {
@@ -28,6 +30,7 @@ export function Curve({ bundle }: { readonly bundle: Bundle }) {
       }),
     [logarithmic],
   )
+  const printing = usePrinting()
   const values = picture.lines[0]?.values ?? new Float64Array()
   const at = row ?? values.length - 1
   return (
@@ -41,7 +44,7 @@ export function Curve({ bundle }: { readonly bundle: Bundle }) {
             {table ? 'Curve' : 'Table'}
           </Button>
           <a
-            href={fileAddress(bundle.name, 'metrics.jsonl')}
+            href={placeAnchor({ path: 'metrics.jsonl' })}
             className="prose-link inline-flex min-h-6 items-center text-xs"
           >
             rows
@@ -51,6 +54,8 @@ export function Curve({ bundle }: { readonly bundle: Bundle }) {
     >
       {table ? (
         <Rows picture={picture} />
+      ) : printing ? (
+        <Drawn picture={picture} />
       ) : (
         <>
           <Mounted
@@ -73,6 +78,31 @@ function pictureOf(bundle: Bundle): Picture {
   columns.append({ step: bundle.curve.step, ...bundle.curve.columns })
   const values = columns.column('loss') ?? new Float64Array()
   return { x: columns.column('step') ?? new Float64Array(), lines: [{ label: 'loss', color: '--accent', values }] }
+}
+
+/** The curve on paper: a canvas keeps the colours of the screen. */
+function Drawn({ picture }: { readonly picture: Picture }) {
+  const values = picture.lines[0]?.values ?? new Float64Array()
+  return (
+    <figure>
+      <svg aria-hidden viewBox="0 0 900 240" className="w-full">
+        <path
+          d={outline(picture.x, values, { width: 900, height: 240, pad: 4 })}
+          fill="none"
+          strokeWidth={1.5}
+          className="stroke-accent"
+        />
+      </svg>
+      <figcaption className="flex justify-between text-xs">
+        <span>
+          step {count(picture.x[0])}: {loss(values[0])}
+        </span>
+        <span>
+          step {count(picture.x.at(-1))}: {loss(values.at(-1))}
+        </span>
+      </figcaption>
+    </figure>
+  )
 }
 
 const ROWS = 40

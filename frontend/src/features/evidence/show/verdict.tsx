@@ -1,22 +1,31 @@
 import { Link } from '@tanstack/react-router'
 import { Check } from 'lucide-react'
-import type { Bundle } from '../../api/types.ts'
-import { classes } from '../../ui/classes.ts'
-import { bytes, count, utc } from '../../ui/format.ts'
-import { LEVELS, rungs } from './levels.ts'
-import { VerdictBadge } from './verdict-badge.tsx'
+import type { Bundle } from '../../../api/types.ts'
+import { classes } from '../../../ui/classes.ts'
+import { bytes, count, utc } from '../../../ui/format.ts'
+import { placeAnchor } from '../address.ts'
+import { OriginBadge, OutcomeBadge, SignatureBadge } from '../badges.tsx'
+import { LEVELS, rungs } from '../levels.ts'
+import { at, numberAt, textAt } from '../manifest.ts'
+import { VerdictBadge } from '../verdict-badge.tsx'
 
 /** First on the page: what was done, in one sentence, and how far it is proven. */
 export function Verdict({ bundle }: { readonly bundle: Bundle }) {
   const passed = bundle.results.filter((result) => result.result === 'pass').length
   const failed = bundle.results.filter((result) => result.result === 'fail')
+  const unrun = bundle.results.filter((result) => result.result === 'not-run').length
   return (
     <section
       aria-label="Verdict"
       className={classes('rounded-xl border bg-panel', bundle.valid ? 'border-line' : 'border-bad')}
     >
       <div className="grid gap-4 p-5 sm:p-7">
-        <VerdictBadge bundle={bundle} />
+        <div className="flex flex-wrap gap-2">
+          <VerdictBadge bundle={bundle} />
+          <OutcomeBadge outcome={bundle.outcome} />
+          <SignatureBadge signature={bundle.signature} />
+          <OriginBadge origin={bundle.origin} />
+        </div>
         <p className="max-w-3xl font-serif text-xl leading-relaxed text-balance sm:text-2xl sm:leading-relaxed">
           {bundle.sentence}
         </p>
@@ -27,22 +36,24 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
               , {failed.length} {failed.length === 1 ? 'fails' : 'fail'}
             </span>
           )}
+          {unrun > 0 && `, ${unrun} not run`}
           {' · '}
           {count(bundle.files)} files, {bytes(bundle.bytes)}
-          {bundle.sealed_at && ` · sealed ${utc(bundle.sealed_at)}`}
+          {bundle.finished_at && ` · run finished ${utc(bundle.finished_at)}`}
           {bundle.run_id && (
-            <>
+            <span className="no-print">
               {' · '}
-              <Link to="/runs/$runId" params={{ runId: bundle.run_id }} className="prose-link no-print">
+              <Link to="/runs/$runId" params={{ runId: bundle.run_id }} className="prose-link">
                 the run
               </Link>
-            </>
+            </span>
           )}
         </p>
+        <Ending bundle={bundle} />
         {failed.length > 0 && (
           <ul className="grid gap-1 rounded-lg bg-bad-soft px-4 py-3 text-sm">
             {failed.map((result) => (
-              <li key={result.id} className="wrap-anywhere">
+              <li key={result.id} className="line-clamp-3 wrap-anywhere print:line-clamp-none">
                 <a href={`#check-${result.id}`} className="font-mono text-xs text-bad underline underline-offset-2">
                   {result.id}
                 </a>{' '}
@@ -55,6 +66,33 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
       </div>
       <Ladder bundle={bundle} />
     </section>
+  )
+}
+
+/** How a run that did not complete came to its end, in its own words, and where the log says so. */
+function Ending({ bundle }: { readonly bundle: Bundle }) {
+  const outcome = at(bundle.manifest, 'run.outcome')
+  const kind = textAt(outcome, 'kind')
+  if (kind === undefined || kind === 'completed') return null
+  const line = numberAt(outcome, 'log_line.number') ?? numberAt(outcome, 'log_line')
+  const stage = textAt(outcome, 'stage')
+  const said = [textAt(outcome, 'error_type'), textAt(outcome, 'error_message') ?? textAt(outcome, 'because')]
+  const log = bundle.contents.find((file) => file.path === 'kaggle_output_log.txt')
+  return (
+    <div className="rounded-lg bg-warn-soft px-4 py-3 text-sm">
+      <p className="font-semibold">
+        {kind === 'failed' ? 'The run failed' : 'The run was stopped'}
+        {stage && ` while ${stage}`}
+      </p>
+      <p className="mt-0.5 wrap-anywhere whitespace-pre-wrap">
+        {said.filter(Boolean).join(': ') || 'It says no more.'}
+      </p>
+      {line !== undefined && log && (
+        <a href={placeAnchor({ path: log.path, line })} className="prose-link mt-1 inline-flex min-h-6 items-center">
+          line {count(line)} of the log
+        </a>
+      )}
+    </div>
   )
 }
 
