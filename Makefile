@@ -64,11 +64,12 @@ check: setup
 	$(NPM) run --silent lint
 	$(NPM) run --silent typecheck
 	@$(MAKE) --no-print-directory types
-	@git diff --exit-code --stat -- frontend/openapi.json frontend/src/api/gen || { echo "assay: generated files have drifted; commit what make types wrote" >&2; exit 1; }
+	@git diff --exit-code --stat -- frontend/openapi.json frontend/src/api/gen docs/schemas || { echo "assay: generated files have drifted; commit what make types wrote" >&2; exit 1; }
 
 types: setup
 	@$(BIN)/python -m backend.openapi > frontend/openapi.json.new && mv frontend/openapi.json.new frontend/openapi.json
 	@$(NPM) run --silent gen >/dev/null
+	@$(BIN)/python -m evidence.schemas docs/schemas
 
 format: setup
 	$(BIN)/ruff check --fix --quiet .

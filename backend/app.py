@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from backend import demo, errors, health
+from backend import demo, errors, health, schemas
 from backend.bundles import routes as bundles
 from backend.bundles.library import Library
 from backend.configs import routes as configs
@@ -60,7 +60,15 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         title="Assay", version=__version__, lifespan=life, responses=errors.ANSWERS, docs_url=None, redoc_url=None
     )
     errors.install(app)
-    for router in (runs.router, stream.router, configs.router, preflights.router, bundles.router, health.router):
+    for router in (
+        runs.router,
+        stream.router,
+        configs.router,
+        preflights.router,
+        bundles.router,
+        schemas.router,
+        health.router,
+    ):
         app.include_router(router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(Page, folder=settings.page)

@@ -36,7 +36,7 @@ from evidence.known import Known
 from evidence.manifest import EvalSummary, File, RunManifest
 from evidence.signing import Signer
 from evidence.spec import NAME
-from evidence.status import ENDED, Status, status
+from evidence.status import ENDED, last_error, status
 from evidence.trust import SIGNER, Key, Trust
 from evidence.verdict import FAIL, CheckResult, Finding
 from evidence.verify import verify
@@ -45,6 +45,7 @@ LARGEST_CHECKPOINTS_BYTES = 64 * 2**20
 """Checkpoints up to this size together are included; larger ones are left out, and the manifest says so."""
 
 E = TypeVar("E", bound=events.Event)
+R = TypeVar("R", bound=manifest.RunFacts)
 
 
 class SealRefused(ValueError):
@@ -127,13 +128,54 @@ class _Sealing:
             self.finished = None  # an earlier attempt's word
         if self.status.state not in ENDED:
             raise SealRefused([_refusal("MET-09", "state", "a run that has ended", self.status.state)])
-        if not self.rows or self.finished is None:
-            reason = self.status.reason or "the run ended without saying so"
-            raise SealRefused([_refusal("MET-01", rundir.EVENTS, "at least one step, and the run's last word", reason)])
+        if not self.launch:
+            reason = self.status.reason or "it was never started"
+            raise SealRefused([_refusal("MET-09", "state", "a run that was started", reason)])
 
     def build(self) -> None:
         self.folder.mkdir()
-        self._copy(rundir.OUTPUT, reading.LOG)
+        self._copy_log()
+        self._write_config()
+        self._write_environment()
+        self._write_source()
+        if self.rows:
+            self._write_rows()
+        else:
+            self._write_early()
+        self._write(reading.README, report.readme(reading.Bundle(self.folder)))
+        self._write(reading.CRATE, crate.text(reading.Bundle(self.folder)))
+        self._write(reading.SUMS, manifest_sums(self.folder))
+
+    # Parts of the bundle.
+
+    def _write_early(self) -> None:
+        """Of a run that ended before its first row: what there is."""
+        if self.events:
+            self._write_lines(reading.EVENTS, (line for line, _ in self.events))
+        document = manifest.EarlyManifest(
+            schema=manifest.EARLY_MANIFEST_SCHEMA,
+            run=self._run(manifest.EarlyRun),
+            location=self._location(),
+            software=manifest.Installed(
+                python=self.launch["python"],
+                packages=self._file("environment/packages.txt"),
+                environment=self._file("environment/env.json"),
+            ),
+            source=self._source(),
+            config=self._config(),
+            events=[self._file(reading.EVENTS)] if self.events else [],
+            witness=self._witness(),
+        )
+        self._write(reading.MANIFEST, canonical.pretty(typed.write(document)))
+        summary = manifest.EarlySummary(
+            schema=manifest.EARLY_SUMMARY_SCHEMA,
+            run_id=self.ask.run_id,
+            run_name=self.name,
+            because="the run ended before its first step",
+        )
+        self._write(reading.SUMMARY, canonical.pretty(typed.write(summary)))
+
+    def _write_rows(self) -> None:
         self._write_lines(reading.METRICS, (line for line, event in self.standing if isinstance(event, events.Step)))
         self._write_lines(
             reading.EVENTS, (line for line, event in self.events if not isinstance(event, events.Step | events.Sample))
@@ -141,9 +183,6 @@ class _Sealing:
         samples = [line for line, event in self.standing if isinstance(event, events.Sample)]
         if samples:
             self._write_lines(reading.SAMPLES, samples)
-        self._write_config()
-        self._write_environment()
-        self._write_source()
         data = self._last(events.Data)
         self._copy(data.train.path, "data/train.jsonl")
         self._copy(data.first_batch.path, "data/first_batch.jsonl")
@@ -153,11 +192,16 @@ class _Sealing:
         document = typed.write(self._manifest(self._checkpoints(), bool(samples)))
         self._write(reading.MANIFEST, canonical.pretty(document))
         self._write(reading.SUMMARY, canonical.pretty(typed.write(self._summary())))
-        self._write(reading.README, report.readme(reading.Bundle(self.folder)))
-        self._write(reading.CRATE, crate.text(reading.Bundle(self.folder)))
-        self._write(reading.SUMS, manifest_sums(self.folder))
 
-    # Parts of the bundle.
+    def _copy_log(self) -> None:
+        """What the process printed; half a line, where it was killed while it wrote, is ended."""
+        if not (self.run / rundir.OUTPUT).exists():
+            self._write(reading.LOG, "")  # it was killed before there was a trainer
+            return
+        self._copy(rundir.OUTPUT, reading.LOG)
+        if rundir.has_torn_line(self.folder / reading.LOG):
+            with (self.folder / reading.LOG).open("ab") as log:
+                log.write(b"\n")
 
     def _write_config(self) -> None:
         self._copy(rundir.CONFIG, "config/declared.yaml")
@@ -213,17 +257,7 @@ class _Sealing:
         elapsed = sum(seconds)
         return RunManifest(
             schema=manifest.MANIFEST_SCHEMA,
-            run=manifest.RunFacts(
-                name=self.name,
-                run_id=self.ask.run_id,
-                nonce=self.ask.nonce,
-                created_at=self.ask.created_at,
-                started_at=self.launches[0]["started_at"],
-                finished_at=self.status.ended_at,
-                sealed_at=events.now(),
-                notes=[self.ask.notes] if self.ask.notes else [],
-                outcome=_outcome(self.status, self.finished),
-            ),
+            run=self._run(manifest.RunFacts),
             attempts=self._attempts(),
             location=self._location(),
             hardware=manifest.Hardware(
@@ -250,14 +284,7 @@ class _Sealing:
                 environment=self._file("environment/env.json"),
             ),
             source=self._source(),
-            config=manifest.Config(
-                source=self.ask.config,
-                declared=self._file("config/declared.yaml"),
-                document=self._file("config/declared.json"),
-                effective=self._file("config/effective.json"),
-                effective_sha256=self.ask.spec_sha256,
-                overrides=[manifest.Override(item.key, item.declared, item.effective) for item in self.ask.overrides],
-            ),
+            config=self._config(),
             model=manifest.Model(
                 architecture="gemma",
                 weights=model.weights,
@@ -327,10 +354,59 @@ class _Sealing:
             events=self._file(reading.EVENTS),
             samples=[self._file(reading.SAMPLES)] if samples else [],
             checkpoints=checkpoints,
-            replay=manifest.NotReplayed(
-                kind="not_replayed", because="no segment of this run was replayed before sealing"
-            ),
             witness=self._witness(),
+        )
+
+    def _run(self, cls: type[R]) -> R:
+        spoke = self.events[-1][1].time if self.events else self.launch["started_at"]
+        return cls(
+            name=self.name,
+            run_id=self.ask.run_id,
+            nonce=self.ask.nonce,
+            created_at=self.ask.created_at,
+            started_at=self.launches[0]["started_at"],
+            finished_at=self.status.ended_at or spoke,
+            notes=[self.ask.notes] if self.ask.notes else [],
+            outcome=self._outcome(),
+        )
+
+    def _outcome(self) -> manifest.Completed | manifest.Stopped | manifest.Failed | manifest.Lost:
+        state, code = self.status, self.status.exit_code
+        if state.state == "finished":
+            return manifest.Completed(kind="completed", exit_code=0)
+        if state.state == "lost" or code is None:
+            return manifest.Lost(kind="lost", because=state.reason)
+        if state.state == "stopped":
+            return manifest.Stopped(kind="stopped", exit_code=code, because=state.reason)
+        phase = attempts.last((event for _, event in self.events), events.Phase)
+        stage = phase.name if phase else "starting"
+        if self.finished:
+            kind, message = self.finished.error_type or "unknown error", self.finished.error_message
+            stage = self.finished.stage or stage
+        else:
+            kind, _, message = last_error(self.run).partition(": ")
+        first_line, message = message.split("\n")[0].strip(), _one_line(message)
+        quoted = quote((self.folder / reading.LOG).read_text("utf-8", "replace"), first_line or kind)
+        said: manifest.Quoted | manifest.Silent = manifest.Silent(kind="silent", because=state.reason)
+        if quoted:
+            said = manifest.Quoted("quoted", *quoted)
+        return manifest.Failed(
+            kind="failed",
+            exit_code=code,
+            stage=stage,
+            error_type=kind or ("Killed" if code < 0 else "unknown error"),
+            error_message=message or state.reason,
+            said=said,
+        )
+
+    def _config(self) -> manifest.Config:
+        return manifest.Config(
+            source=self.ask.config,
+            declared=self._file("config/declared.yaml"),
+            document=self._file("config/declared.json"),
+            effective=self._file("config/effective.json"),
+            effective_sha256=self.ask.spec_sha256,
+            overrides=[manifest.Override(item.key, item.declared, item.effective) for item in self.ask.overrides],
         )
 
     def _witness(self) -> manifest.Witnessed | manifest.NoWitness:
@@ -417,7 +493,7 @@ class _Sealing:
                 kind="files", because="the run was not started from a git checkout", files=files
             )
         blobs = provenance.blobs(canonical.read(self.folder / "source/commit.json"))
-        clean = all(
+        clean = (bool(files) or not source["changed_files"]) and all(
             blobs.get(item.path.removeprefix("source/files/"))
             == provenance.blob_id((self.folder / item.path).read_bytes())
             for item in files
@@ -543,22 +619,12 @@ class _Sealing:
         ]
 
 
-def _outcome(
-    state: Status, finished: events.Finished | None
-) -> manifest.Completed | manifest.Stopped | manifest.Failed:
-    code = state.exit_code if state.exit_code is not None else -1
-    if state.state == "finished":
-        return manifest.Completed(kind="completed", exit_code=0)
-    if state.state == "stopped":
-        return manifest.Stopped(kind="stopped", exit_code=code, because=state.reason)
-    assert finished is not None
-    return manifest.Failed(
-        kind="failed",
-        exit_code=code,
-        stage=finished.stage or "training",
-        error_type=finished.error_type or "unknown error",
-        error_message=_one_line(finished.error_message) or state.reason,
-    )
+def quote(log: str, message: str) -> tuple[int, str] | None:
+    """The last line of a log in which ``message`` stands, and its number: one for people before an event's."""
+    lines = [(number, line) for number, line in enumerate(log.split("\n")[:-1], 1) if message and message in line]
+    spoken = [item for item in lines if not item[1].startswith(events.LOG_MARK)]
+    found = (spoken or lines)[-1:]
+    return (found[0][0], found[0][1].strip()) if found and found[0][1].strip() else None
 
 
 def _one_line(text: str) -> str:

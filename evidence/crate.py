@@ -50,7 +50,7 @@ def document(bundle: Bundle, sealed: Sequence[File] = ()) -> dict[str, Any]:
     """``sealed``: the files to describe, where that is not what lies there now."""
     files = [item for item in (sealed or _lying(bundle)) if item.path not in WITHOUT_ENTITY]
     names = [item.path for item in files]
-    run, source = bundle.manifest.run, bundle.manifest.source
+    run, source = bundle.told.run, bundle.told.source
     told = report.sentence(bundle)
     return {
         "@context": CONTEXT,

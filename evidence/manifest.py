@@ -2,6 +2,10 @@
 
 Nothing here is nullable. What is absent is a branch of a union that says why (``kind: not_performed``, ``because: …``).
 Every number is copied from an event of the run, or recomputed from rows; none is typed by hand.
+
+A run that ended before its first row has a manifest and a summary of its own (EarlyManifest, EarlySummary): they hold
+what there is. A schema's name is its version: whoever changes what a field means, or what is recomputed from it (the
+README of ``report.py``, the rule of ``plan.py``), gives the schema a new one.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from evidence.typed import Count, GitId, InnerPath, Natural, NotNegative, Positi
 
 MANIFEST_SCHEMA: Final = "evidence/run_manifest@1"
 SUMMARY_SCHEMA: Final = "evidence/eval_summary@1"
+EARLY_MANIFEST_SCHEMA: Final = "evidence/early_run_manifest@1"
+EARLY_SUMMARY_SCHEMA: Final = "evidence/early_eval_summary@1"
 FINAL_LOSS: Final = "loss of the last optimizer step"
 MEAN_LOSS: Final = "arithmetic mean of the loss over all optimizer steps"
 
@@ -23,7 +29,7 @@ class File:
 
     path: InnerPath
     sha256: Sha256
-    bytes: Count
+    bytes: Natural
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,40 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Quoted:
+    """The line of the log that says why, and its number."""
+
+    kind: Literal["quoted"]
+    line: Count
+    text: Text
+
+
+@dataclass(frozen=True)
+class Silent:
+    """The process ended without a word; ``because`` is what its end tells."""
+
+    kind: Literal["silent"]
+    because: Text
+
+
+@dataclass(frozen=True)
 class Failed:
+    """``exit_code``: minus the signal's number when a signal ended it."""
+
     kind: Literal["failed"]
     exit_code: int
     stage: Text
     error_type: Text
     error_message: Text
+    said: Quoted | Silent
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Nobody saw the process end: its exit code is unknown."""
+
+    kind: Literal["lost"]
+    because: Text
 
 
 @dataclass(frozen=True)
@@ -65,15 +99,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class RunFacts:
+    """``finished_at``: when the process was seen to end; of a lost run, when it spoke last."""
+
     name: Text
     run_id: Text
     nonce: Sha256
     created_at: Utc
     started_at: Utc
     finished_at: Utc
-    sealed_at: Utc
     notes: list[Text]
-    outcome: Completed | Stopped | Failed
+    outcome: Completed | Stopped | Failed | Lost
 
 
 @dataclass(frozen=True)
@@ -83,7 +118,7 @@ class SessionLog:
     file: File
     format: Literal["plain-utf8"]
     captured_by: Literal["recorder"]
-    line_count: Count
+    line_count: Natural
 
 
 @dataclass(frozen=True)
@@ -314,12 +349,6 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class NotReplayed:
-    kind: Literal["not_replayed"]
-    because: Text
-
-
-@dataclass(frozen=True)
 class Witnessed:
     """Who launched the run countersigned its rows while it went on. ``same_host``: on the machine that trained."""
 
@@ -376,7 +405,36 @@ class RunManifest:
     events: File
     samples: list[File]
     checkpoints: list[Included | LeftOut]
-    replay: NotReplayed
+    witness: Witnessed | NoWitness
+
+
+@dataclass(frozen=True)
+class EarlyRun(RunFacts):
+    """A run that ended before its first row cannot be complete."""
+
+    outcome: Stopped | Failed | Lost
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What was installed when a run was started that did not live to say what it loaded."""
+
+    python: Text
+    packages: File
+    environment: File
+
+
+@dataclass(frozen=True)
+class EarlyManifest:
+    """Of a run that ended before its first row. ``events``: the event log, if there was a word."""
+
+    schema: Literal["evidence/early_run_manifest@1"]
+    run: EarlyRun
+    location: Local
+    software: Installed
+    source: GitSource | FilesSource
+    config: Config
+    events: list[File]
     witness: Witnessed | NoWitness
 
 
@@ -472,3 +530,13 @@ class EvalSummary:
     evaluated_on: EvaluatedOn
     training_result: TrainingResult
     evaluation: Performed | NotPerformed
+
+
+@dataclass(frozen=True)
+class EarlySummary:
+    """Of a run that ended before its first row: there is nothing to sum up."""
+
+    schema: Literal["evidence/early_eval_summary@1"]
+    run_id: Text
+    run_name: Text
+    because: Text

@@ -12,7 +12,15 @@ from typing import Any
 
 from evidence import attempts, canonical, events, typed
 from evidence.known import Known
-from evidence.manifest import EvalSummary, File, RunManifest
+from evidence.manifest import (
+    EARLY_MANIFEST_SCHEMA,
+    Completed,
+    EarlyManifest,
+    EarlySummary,
+    EvalSummary,
+    File,
+    RunManifest,
+)
 
 MANIFEST, SUMMARY, LOG = "run_manifest.json", "eval_summary.json", "kaggle_output_log.txt"
 METRICS, EVENTS, SAMPLES, README, SUMS = (
@@ -29,7 +37,16 @@ REPLAY = "replay/result.json"
 RECEIPTS = "witness/receipts.jsonl"
 BESIDE_THE_SEAL = ("attestations", "replay")
 """Folders of statements about the sealed bytes: what is said of a seal cannot lie beneath it."""
+EARLY_FILES = (README, MANIFEST, SUMMARY, LOG, CRATE, SUMS)
+EARLY_FOLDERS = ("config", "environment")
+"""What a bundle has of a run that ended before its first row."""
 OPTIONAL = (SAMPLES, PREFLIGHT, CRATE, "tokenizer", "witness", *BESIDE_THE_SEAL)
+EARLY_OPTIONAL = (EVENTS, "source", "witness", *BESIDE_THE_SEAL)
+
+Names = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+NAMES: Names = (REQUIRED_FILES, REQUIRED_FOLDERS, OPTIONAL)
+EARLY_NAMES: Names = (EARLY_FILES, EARLY_FOLDERS, EARLY_OPTIONAL)
+"""What stands at the top of a bundle: files and folders that must, and what else may."""
 
 
 class Unreadable(ValueError):
@@ -101,7 +118,34 @@ class Bundle:
             raise Unreadable(f"{name}: {error}") from None
 
     @cached_property
+    def early(self) -> bool:
+        """Whether this tells of a run that ended before its first row."""
+        try:
+            document = self.document(MANIFEST)
+        except Unreadable:
+            return False
+        return isinstance(document, dict) and document.get("schema") == EARLY_MANIFEST_SCHEMA
+
+    @cached_property
+    def told(self) -> RunManifest | EarlyManifest:
+        """The manifest, of either shape."""
+        return self._typed(EarlyManifest, MANIFEST) if self.early else self.manifest
+
+    @cached_property
+    def summed_up(self) -> EvalSummary | EarlySummary:
+        """The summary, of either shape."""
+        return self._typed(EarlySummary, SUMMARY) if self.early else self.summary
+
+    @property
+    def silent(self) -> bool:
+        """Whether the run's last attempt ended without a last word: it was killed, and does not claim to be whole."""
+        if isinstance(self.told.run.outcome, Completed):
+            return False
+        return not self.attempts or not any(isinstance(event, events.Finished) for event in self.attempts[-1])
+
+    @cached_property
     def manifest(self) -> RunManifest:
+        """Of a run with rows."""
         return self._typed(RunManifest, MANIFEST)  # type: ignore[no-any-return]
 
     @cached_property
@@ -119,6 +163,8 @@ class Bundle:
     @cached_property
     def all_events(self) -> list[events.Event]:
         """Every line of the event log that is neither a row nor a sample."""
+        if self.early and EVENTS not in self.files:
+            return []  # it never spoke
         return self._events(EVENTS)
 
     @cached_property
@@ -151,7 +197,7 @@ class Bundle:
             torn = "" if event else why
             if event:
                 found.append((number, line, event))
-        if torn:
+        if torn and not self.silent:
             raise Unreadable(torn)
         return found
 
@@ -164,7 +210,7 @@ class Bundle:
 
     def references(self) -> Iterator[tuple[str, File]]:
         """Every file that the two documents point at, and where they do."""
-        for name, document in ((MANIFEST, self.manifest), (SUMMARY, self.summary)):
+        for name, document in ((MANIFEST, self.told), (SUMMARY, self.summed_up)):
             for where, file in _files_in(document, "$"):
                 yield f"{name}: {where}", file
 

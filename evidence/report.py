@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evidence import events, preflight, preflight_comparison, reading, typed
-from evidence.manifest import Completed, Failed, GitSource, Performed, Preflighted, RunManifest
+from evidence.manifest import (
+    Completed,
+    EarlyManifest,
+    Failed,
+    GitSource,
+    Lost,
+    Performed,
+    Preflighted,
+    Quoted,
+    RunManifest,
+    Stopped,
+)
 from evidence.reading import Bundle, Unreadable
 from evidence.spec import SpecError, parse
 from evidence.verdict import FAIL, LEVEL_MEANING, NOT_RUN, Claim, Proof, Report, Verdict
@@ -97,7 +108,7 @@ def report(path_or_bundle: object, verdict: Verdict) -> Report:
     """The bundle as a reviewer wants it told. Raises Unreadable where its documents cannot be read."""
     bundle = path_or_bundle if isinstance(path_or_bundle, Bundle) else Bundle(path_or_bundle)  # type: ignore[arg-type]
     return Report(
-        name=bundle.manifest.run.name,
+        name=bundle.told.run.name,
         sentence=_verdict_sentence(bundle, verdict),
         claims=tuple(_claims(bundle, verdict)),
         limits=LIMITS,
@@ -106,6 +117,8 @@ def report(path_or_bundle: object, verdict: Verdict) -> Report:
 
 def sentence(bundle: Bundle) -> str:
     """What was run, where, and with what result, in one sentence; what it is not, in a second one."""
+    if bundle.early:
+        return _early_sentence(bundle)
     manifest, result = bundle.manifest, bundle.summary.training_result
     steps = f"{manifest.training.steps_completed:,} of {manifest.training.steps_planned:,} steps"
     if isinstance(manifest.run.outcome, Completed):
@@ -114,8 +127,9 @@ def sentence(bundle: Bundle) -> str:
         f"Gemma-architecture model of {_size(manifest.model.parameters)} parameters, {steps} on {hardware(manifest)}; "
         f"loss {result.first_loss.value:.3g} → {result.final_loss.value:.3g}{_score(bundle)}."
     )
-    if not isinstance(manifest.run.outcome, Completed):
-        said += f" The run {manifest.run.outcome.kind}."
+    outcome = manifest.run.outcome
+    if not isinstance(outcome, Completed):
+        said = f"{_ended(outcome)}: {_reason(outcome)}. {said}"
     if manifest.hardware.platform != "tpu":
         said += f" A {manifest.hardware.platform.upper()} run, not a TPU run."
     return said
@@ -132,12 +146,13 @@ def hardware(manifest: RunManifest) -> str:
 
 def readme(bundle: Bundle) -> str:
     """README.md of the bundle, from its JSON documents and rows."""
+    if bundle.early:
+        return _early_readme(bundle)
     manifest, training = bundle.manifest, bundle.manifest.training
     run, outcome = manifest.run, bundle.manifest.run.outcome
-    ended = outcome.kind if isinstance(outcome, Completed) else f"{outcome.kind}: {_reason(outcome)}"
     facts = [
         ("Run", f"{run.name} (`{run.run_id}`)"),
-        ("Outcome", ended),
+        ("Outcome", _outcome(outcome)),
         ("Time", f"{run.started_at} to {run.finished_at}"),
         *_attempts(manifest),
         ("Hardware", hardware(manifest)),
@@ -188,15 +203,64 @@ def readme(bundle: Bundle) -> str:
         *loss_chart([row.loss for row in bundle.rows]),
         "```",
         *(["## Overrides", "Asked for instead of the declared config's values:", *overrides] if overrides else []),
-        "## How to verify",
-        "With Python 3.11 or newer and a checkout of this repository, nothing else:",
-        f"```sh\npython -m evidence verify submission_runs/{run.name}\n```",
-        "Without any of our code, from inside this folder:",
-        "```sh\nsha256sum -c MANIFEST.sha256\n```",
+        *_how_to_verify(run.name),
         f"The log of the process is `{reading.LOG}` (that name is fixed, wherever a run took place; this one is the "
         f"output of a process on a local machine). Each row of `{reading.METRICS}` stands in it behind `:::EVID`.",
     ]
     return _joined(sections)
+
+
+def _ended(outcome: object) -> str:
+    word = {Failed: "A run that failed", Lost: "A run that was lost", Stopped: "A run that was stopped"}
+    return word[type(outcome)]
+
+
+def _outcome(outcome: Completed | Stopped | Failed | Lost) -> str:
+    return outcome.kind if isinstance(outcome, Completed) else f"{outcome.kind}: {_reason(outcome)}"
+
+
+def _early_sentence(bundle: Bundle) -> str:
+    run = bundle.told.run
+    return f"{_ended(run.outcome)} before its first step: {_reason(run.outcome)}. It has no result."
+
+
+def _early_readme(bundle: Bundle) -> str:
+    """Of a run that ended before its first row."""
+    told = bundle.told
+    run, outcome = told.run, told.run.outcome
+    facts = [
+        ("Run", f"{run.name} (`{run.run_id}`)"),
+        ("Outcome", _outcome(outcome)),
+        ("Time", f"{run.started_at} to {run.finished_at}"),
+        ("Host", f"{told.location.cpu_model}, {told.location.logical_cpus} logical CPUs"),
+        ("Config", f"{told.config.source}, {len(told.config.overrides)} overrides"),
+        ("Source", _source(told)),
+    ]
+    quoted = []
+    if isinstance(outcome, Failed) and isinstance(outcome.said, Quoted):
+        quoted = [f"Line {outcome.said.line} of `{reading.LOG}`:", "```text", outcome.said.text, "```"]
+    sections = [
+        f"# {run.name}",
+        sentence(bundle),
+        "Written by the run it describes; what can be recomputed is recomputed by the verifier.",
+        "## What ran",
+        _table(facts),
+        *quoted,
+        *_how_to_verify(run.name),
+        f"The log of the process is `{reading.LOG}` (that name is fixed, wherever a run took place; this one is the "
+        f"output of a process on a local machine).",
+    ]
+    return _joined(sections)
+
+
+def _how_to_verify(name: str) -> list[str]:
+    return [
+        "## How to verify",
+        "With Python 3.11 or newer and a checkout of this repository, nothing else:",
+        f"```sh\npython -m evidence verify submission_runs/{name}\n```",
+        "Without any of our code, from inside this folder:",
+        "```sh\nsha256sum -c MANIFEST.sha256\n```",
+    ]
 
 
 def loss_chart(losses: list[float], width: int = 72, height: int = 12) -> list[str]:
@@ -219,7 +283,10 @@ def loss_chart(losses: list[float], width: int = 72, height: int = 12) -> list[s
 
 def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
     results = {result.id: result for result in verdict.results}
-    for claim, title, recomputed, file, checks in _CLAIMS:
+    for claim, title, recomputed, file, all_checks in _CLAIMS:
+        checks = tuple(check for check in all_checks if check in results)  # those about a bundle of this kind
+        if bundle.early and claim not in ("source", "config", "outcome"):
+            continue  # nothing is claimed
         if claim == "preflight" and not _is_preflighted(bundle):
             continue  # nothing is claimed
         bad = [results[check] for check in checks if results[check].result == FAIL]
@@ -234,6 +301,13 @@ def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
 
 
 def _said(claim: str, bundle: Bundle) -> str:
+    if bundle.early:
+        told = bundle.told
+        return {
+            "source": _source(told).replace("`", ""),
+            "config": f"{told.config.source}, {len(told.config.overrides)} overrides",
+            "outcome": _outcome(told.run.outcome),
+        }[claim]
     manifest, result = bundle.manifest, bundle.summary.training_result
     training = manifest.training
     evaluation = bundle.summary.evaluation
@@ -250,7 +324,7 @@ def _said(claim: str, bundle: Bundle) -> str:
         "source": _source(manifest).replace("`", ""),
         "config": f"{manifest.config.source}, {len(manifest.config.overrides)} overrides",
         "preflight": _preflight(bundle) if claim == "preflight" else "",
-        "outcome": manifest.run.outcome.kind,
+        "outcome": _outcome(manifest.run.outcome),
     }[claim]
 
 
@@ -317,10 +391,12 @@ def _evaluation_rows(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def _source(manifest: RunManifest) -> str:
+def _source(manifest: RunManifest | EarlyManifest) -> str:
     source = manifest.source
     if not isinstance(source, GitSource):
         return f"{len(source.files)} files, no commit: {source.because}"
+    if not source.files:
+        return f"commit `{source.commit}`; which of its files were loaded is not known"
     state = "the code that ran is that commit's" if source.clean else "the code that ran differs from that commit"
     return f"commit `{source.commit}`; {state}"
 
@@ -343,8 +419,8 @@ def _data(manifest: RunManifest) -> str:
 
 def _reason(outcome: object) -> str:
     if isinstance(outcome, Failed):
-        return f"{outcome.error_type} while {outcome.stage}: {outcome.error_message}"
-    return str(getattr(outcome, "because", ""))
+        return f"{outcome.error_type} while {outcome.stage}: {outcome.error_message}".removesuffix(".")
+    return str(getattr(outcome, "because", "")).removesuffix(".")
 
 
 def _size(parameters: int) -> str:

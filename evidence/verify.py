@@ -7,7 +7,8 @@ from pathlib import Path
 
 from evidence.checks import CHECKS
 from evidence.known import Known
-from evidence.reading import Bundle
+from evidence.manifest import Failed, Lost
+from evidence.reading import Bundle, Unreadable
 from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, WARN, CheckResult, Finding, Verdict
 
 HIGHEST = "E5"
@@ -27,24 +28,32 @@ def verify(path: Path, name: str = "", known: Known | None = None) -> Verdict:
     if not path.is_dir():
         raise NotABundle(f"{path}: there is no folder of this name")
     bundle = Bundle(path, known)
-    results = [check.run(bundle) for check in CHECKS]
+    results = [check.run(bundle) for check in CHECKS if check.about == "any" or not bundle.early]
     results = [_with_name(result, bundle, name or path.resolve().name) for result in results]
-    return _verdict(tuple(results))
+    return _verdict(tuple(results), _limit(bundle))
 
 
 def _with_name(result: CheckResult, bundle: Bundle, name: str) -> CheckResult:
     """SCH-04 also wants the folder to be called what the manifest says: only here is the folder's name known."""
-    if result.id != "SCH-04" or result.result == NOT_RUN or bundle.manifest.run.name == name:
+    if result.id != "SCH-04" or result.result == NOT_RUN or bundle.told.run.name == name:
         return result
-    finding = Finding("run_manifest.json", "$.run.name", f"the folder's name, {name}", bundle.manifest.run.name)
+    finding = Finding("run_manifest.json", "$.run.name", f"the folder's name, {name}", bundle.told.run.name)
     return replace(result, result=FAIL, reason="", findings=(*result.findings, finding))
 
 
-def _verdict(results: tuple[CheckResult, ...]) -> Verdict:
+def _limit(bundle: Bundle) -> str:
+    """The highest level for a run of this outcome: one that failed proves that it failed, and no result."""
+    try:
+        return "E2" if isinstance(bundle.told.run.outcome, Failed | Lost) else HIGHEST
+    except Unreadable:
+        return HIGHEST
+
+
+def _verdict(results: tuple[CheckResult, ...], limit: str) -> Verdict:
     reached, gaps = "", []
     for level in LEVELS:
-        if level > HIGHEST:
-            gaps.append(f"{level} ({LEVEL_MEANING[level]}) needs checks that this version does not have.")
+        if level > limit:
+            gaps = [f"{level} ({LEVEL_MEANING[level]}) is not for a run that failed: there is no result to prove."]
             break
         of_level = [item for item in results if item.level == level]
         if not of_level:

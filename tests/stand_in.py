@@ -1,6 +1,7 @@
 """A trainer without JAX: it writes what a trainer writes, so that everything around training can be tested quickly.
 
-It goes on with a run that ended early, as the trainer does. Run as ``python -m tests.stand_in RUN [--step-seconds S]`` by the recorder, like ``python -m training RUN``. Its loss is
+It goes on with a run that ended early, as the trainer does. Run as ``python -m tests.stand_in RUN [--step-seconds S] [--fail-at STEP]`` by the recorder, like
+``python -m training RUN``. Its loss is
 a formula, so nothing it writes may ever be committed as evidence.
 """
 
@@ -27,8 +28,8 @@ PYTHON = sys.version.split()[0]
 
 
 class StandIn:
-    def __init__(self, run: Path, step_seconds: float) -> None:
-        self.run, self.step_seconds = run, step_seconds
+    def __init__(self, run: Path, step_seconds: float, fail_at: int) -> None:
+        self.run, self.step_seconds, self.fail_at = run, step_seconds, fail_at
         self.ask = rundir.read_ask(run)
         self.spec = self.ask.spec
         said = attempts.told(run)
@@ -135,6 +136,8 @@ class StandIn:
                     parameters_digest=leaves_digest(self.leaves(0), PARAMETERS),
                 )
             )
+        if self.fail_at == 0:
+            return self.fail(0, 0.0)
         self.phase("compiling")
         tokens = spec.training.batch_size * spec.training.sequence_length
         program = canonical.digest("program")
@@ -175,6 +178,8 @@ class StandIn:
         began, step = before, saved.step if saved else 0
         for step in range(step + 1, spec.training.steps + 1):  # noqa: B020
             time.sleep(self.step_seconds)
+            if step == self.fail_at:
+                return self.fail(step - 1, (before - began) / 1e9)
             now = time.monotonic_ns()
             row = events.chained(
                 events.Step(
@@ -232,6 +237,14 @@ class StandIn:
         self.say(events.Finished(time=events.now(), outcome=outcome, step=step, train_seconds=(before - began) / 1e9))
         return 75 if self.stopped else 0
 
+    def fail(self, step: int, seconds: float) -> int:
+        print("NonFiniteLoss: the loss became nan; lower\n  optimizer.learning_rate", file=sys.stderr, flush=True)
+        self.say(
+            events.Finished(time=events.now(), outcome="failed", step=step, train_seconds=seconds, stage="training",
+                            error_type="NonFiniteLoss", error_message="the loss became nan; lower\n  optimizer.learning_rate")
+        )  # fmt: skip
+        return 1
+
     def loss(self, step: int) -> float:
         return 5.0 * math.exp(-step / 20) + 0.1 + 0.01 * math.sin(step)
 
@@ -267,5 +280,6 @@ class StandIn:
 
 
 if __name__ == "__main__":
-    step_seconds = float(sys.argv[3]) if sys.argv[2:3] == ["--step-seconds"] else 0.001
-    sys.exit(StandIn(Path(sys.argv[1]), step_seconds).train())
+    options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
+    how = float(options.get("--step-seconds", 0.001)), int(options.get("--fail-at", -1))
+    sys.exit(StandIn(Path(sys.argv[1]), *how).train())

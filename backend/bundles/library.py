@@ -90,6 +90,7 @@ def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
     """The bundle as the page shows it. What cannot be read is null or empty; a check has the finding."""
     bundle = reading.Bundle(folder)
     manifest = _or_none(lambda: bundle.manifest)
+    facts = _or_none(lambda: bundle.told)
     summary = _or_none(lambda: bundle.summary)
     told = _or_none(lambda: report(bundle, verdict)) or Report(folder.name, _unreadable(folder.name), (), ())
     curve = _or_none(lambda: _curve(bundle)) or Columns(step=[], columns={name: [] for name in STEP_COLUMNS})
@@ -105,15 +106,15 @@ def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
         level=verdict.level,
         level_meaning=LEVEL_MEANING[verdict.level],
         valid=verdict.valid,
-        outcome=manifest.run.outcome.kind if manifest else None,
+        outcome=facts.run.outcome.kind if facts else None,
         hardware=hardware(manifest) if manifest else None,
         model=f"{manifest.model.architecture}, {manifest.model.weights} weights" if manifest else None,
         parameters=manifest.model.parameters if manifest else None,
         steps=manifest.training.steps_completed if manifest else None,
         final_loss=summary.training_result.final_loss.value if summary else None,
         exact_match=score.metrics[0].value if isinstance(score, Performed) and score.metrics else None,
-        finished_at=manifest.run.finished_at if manifest else None,
-        run_id=manifest.run.run_id if manifest else None,
+        finished_at=facts.run.finished_at if facts else None,
+        run_id=facts.run.run_id if facts else None,
         spark=_spread(losses, SPARK_POINTS),
         files=len(contents),
         bytes=sum(item.bytes for item in contents),

@@ -13,6 +13,9 @@ from evidence.reading import Bundle, Unreadable
 from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Doubt, Finding
 
 Findings = Iterator[Finding]
+ABOUT = ("rows", "any")
+"""Runs that have rows, or all: one that ended before its first row has no more than a config, a log and an end."""
+
 COSTS = ("stdlib", "audit", "replay")
 """An audit needs the trainer's packages and reads the bundle's arrays; a replay trains again."""
 
@@ -23,7 +26,10 @@ class NotRun(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """``warns``: a finding is a warning, not a failure. ``cost``: what it needs, one of COSTS."""
+    """``warns``: a finding is a warning, not a failure. ``cost``: what it needs, one of COSTS.
+
+    ``about``: the runs it says something of, one of ABOUT; it is left out of the results of other bundles.
+    """
 
     id: str
     family: str
@@ -32,6 +38,7 @@ class Check:
     find: Callable[[Bundle], Findings]
     warns: bool = False
     cost: str = "stdlib"
+    about: str = "rows"
 
     def run(self, bundle: Bundle) -> CheckResult:
         reason = ""
@@ -71,10 +78,10 @@ class Family:
         self.checks: list[Check] = []
 
     def check(
-        self, id: str, proves: str, level: str, warns: bool = False, cost: str = "stdlib"
+        self, id: str, proves: str, level: str, warns: bool = False, cost: str = "stdlib", about: str = "rows"
     ) -> Callable[[Callable[[Bundle], Findings]], Callable[[Bundle], Findings]]:
         def declare(find: Callable[[Bundle], Findings]) -> Callable[[Bundle], Findings]:
-            self.checks.append(Check(id, self.name, proves, level, find, warns, cost))
+            self.checks.append(Check(id, self.name, proves, level, find, warns, cost, about))
             return find
 
         return declare

@@ -23,7 +23,7 @@ def _listed(bundle: Bundle) -> list[tuple[str, str]]:
     return [(match[2], match[1]) for match in found if match]
 
 
-@family.check("INT-01", "no byte was changed", "E1")
+@family.check("INT-01", "no byte was changed", "E1", about="any")
 def intact(bundle: Bundle) -> Findings:
     text = bundle.text(reading.SUMS)
     for number, line in enumerate(text.split("\n")[:-1], 1):
@@ -39,7 +39,7 @@ def intact(bundle: Bundle) -> Findings:
             yield from differs(name, "sha256", digest, bundle.sha256(name))
 
 
-@family.check("INT-02", "nothing is missing and nothing was slipped in", "E1")
+@family.check("INT-02", "nothing is missing and nothing was slipped in", "E1", about="any")
 def nothing_unlisted(bundle: Bundle) -> Findings:
     listed = {name for name, _ in _listed(bundle)}
     present = set(bundle.sealed_files)
@@ -49,7 +49,7 @@ def nothing_unlisted(bundle: Bundle) -> Findings:
         yield Finding(name, "", f"a line in {reading.SUMS}", "none")
 
 
-@family.check("INT-03", "every quoted digest and size is its file's", "E1")
+@family.check("INT-03", "every quoted digest and size is its file's", "E1", about="any")
 def descriptors(bundle: Bundle) -> Findings:
     for where, file in bundle.references():
         document, _, field = where.partition(": ")
@@ -58,7 +58,7 @@ def descriptors(bundle: Bundle) -> Findings:
             yield from differs(document, f"{field}.bytes", bundle.entries[file.path].st_size, file.bytes)
 
 
-@family.check("INT-04", "its research object tells the same run and the same files", "E1")
+@family.check("INT-04", "its research object tells the same run and the same files", "E1", about="any")
 def crate_agrees(bundle: Bundle) -> Findings:
     if reading.CRATE not in bundle.files:
         yield Finding(reading.CRATE, "", "a file", "nothing")

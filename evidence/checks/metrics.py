@@ -9,7 +9,7 @@ import statistics
 from evidence import attempts, events, reading
 from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
-from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource
+from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource, Lost, Silent
 from evidence.reading import Bundle
 from evidence.schedule import learning_rate
 from evidence.spec import SpecError, parse
@@ -181,25 +181,45 @@ def batches(bundle: Bundle) -> Findings:
             yield from audited.recomputed(reading.METRICS, where, expected, getattr(row, name), because)
 
 
-@family.check("MET-09", "the log tells of a whole run that ended as stated", "E2")
+@family.check("MET-09", "the log tells of a whole run that ended as stated", "E2", about="any")
 def whole_run(bundle: Bundle) -> Findings:
-    outcome, finished = bundle.manifest.run.outcome, bundle.event(events.Finished)
-    order = [event.kind for event in bundle.attempts[-1]]
-    wanted = ["run_start", "devices", "data", "model", "program", "finished"]
+    outcome = bundle.told.run.outcome
+    order = [event.kind for event in bundle.attempts[-1]] if bundle.attempts else []
+    last_word = [] if bundle.silent else ["finished"]
+    wanted = ["run_start", "devices", "data", "model", "program", *last_word]
     places = [order.index(kind) for kind in wanted if kind in order]
-    if places != sorted(places) or order[:1] != ["run_start"] or order[-1:] != ["finished"]:
+    if order and (places != sorted(places) or order[:1] != ["run_start"] or order[-1:] != (last_word or order[-1:])):
         yield Finding(reading.EVENTS, "order of events", ", ".join(wanted), ", ".join(order))
-    yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
-    yield from differs(reading.EVENTS, "finished.step", bundle.rows[-1].step, finished.step)
+    if not bundle.silent:
+        finished: events.Finished = bundle.event(events.Finished)
+        yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
+        yield from differs(reading.EVENTS, "finished.step", 0 if bundle.early else bundle.rows[-1].step, finished.step)
+        if isinstance(outcome, Failed):
+            yield from differs(reading.MANIFEST, "$.run.outcome.error_type", finished.error_type, outcome.error_type)
+            message = " ".join(finished.error_message.split())
+            yield from differs(reading.MANIFEST, "$.run.outcome.error_message", message, outcome.error_message)
     if isinstance(outcome, Failed):
-        quoted = [line for line in bundle.log_lines if finished.error_message.split("\n")[0] in line]
-        if not quoted or outcome.error_type != finished.error_type:
-            yield Finding(reading.MANIFEST, "$.run.outcome", "the error that the log has", outcome.error_message)
+        yield from _error_is_said(bundle, outcome)
+    if isinstance(outcome, Failed | Lost):
         return
     began = max((number for number, _, event in bundle.spoken if isinstance(event, events.RunStart)), default=1)
     for number, line in enumerate(bundle.log_lines, 1):
         if number > began and TROUBLE.match(line):
             yield Finding(reading.LOG, f"line {number}", f"no error in a {outcome.kind} run", line)
+
+
+def _error_is_said(bundle: Bundle, outcome: Failed) -> Findings:
+    """The line that the manifest quotes stands in the log, and says the error."""
+    if isinstance(outcome.said, Silent):
+        return
+    number, lines = outcome.said.line, bundle.log_lines
+    found = lines[number - 1].strip() if number <= len(lines) else "no such line"
+    yield from differs(reading.LOG, f"line {number}, which the manifest quotes", outcome.said.text, found)
+    message = outcome.error_message
+    if not bundle.silent:
+        message = bundle.event(events.Finished).error_message.split("\n")[0].strip()
+    if message not in outcome.said.text:
+        yield Finding(reading.MANIFEST, "$.run.outcome.said.text", message, outcome.said.text)
 
 
 @family.check("MET-11", "nothing stands outside the run", "E2")
@@ -209,7 +229,7 @@ def nothing_outside(bundle: Bundle) -> Findings:
     ]
     if spoken[:1] != ["run_start"]:
         yield Finding(reading.LOG, "first event", "run_start", ", ".join(spoken[:1]) or "nothing")
-    if spoken[-1:] != ["finished"]:
+    if spoken[-1:] != ["finished"] and not bundle.silent:
         yield Finding(reading.LOG, "last event", "finished", ", ".join(spoken[-1:]) or "nothing")
 
 

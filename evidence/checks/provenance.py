@@ -22,7 +22,7 @@ PROOF = "source/commit.json"
 
 
 def _git(bundle: Bundle) -> GitSource:
-    source = bundle.manifest.source
+    source = bundle.told.source
     if isinstance(source, FilesSource):
         raise NotRun(f"no commit to check against: {source.because}")
     return source
@@ -35,7 +35,7 @@ def _blobs(bundle: Bundle) -> dict[str, str]:
         raise NotRun(f"{PROOF} proves nothing (PRV-01): {error}") from None
 
 
-@family.check("PRV-01", "the commit is real: its id follows from its content", "E2")
+@family.check("PRV-01", "the commit is real: its id follows from its content", "E2", about="any")
 def commit_is_real(bundle: Bundle) -> Findings:
     source, proof = _git(bundle), bundle.document(PROOF)
     try:
@@ -69,19 +69,19 @@ def that_code_ran(bundle: Bundle) -> Findings:
         )
 
 
-@family.check("PRV-03", "the declared config is the committed one", "E2", warns=True)
+@family.check("PRV-03", "the declared config is the committed one", "E2", warns=True, about="any")
 def config_is_committed(bundle: Bundle) -> Findings:
     _git(bundle)
-    name = bundle.manifest.config.source
+    name = bundle.told.config.source
     committed = _blobs(bundle).get(name)
     found = provenance.blob_id(bundle.bytes("config/declared.yaml"))
     if committed != found:
         yield Finding("config/declared.yaml", "git blob", f"{committed or 'a file of the commit'} ({name})", found)
 
 
-@family.check("PRV-04", "the effective config is the declared one plus the overrides named", "E2")
+@family.check("PRV-04", "the effective config is the declared one plus the overrides named", "E2", about="any")
 def effective_config(bundle: Bundle) -> Findings:
-    overrides = {item.key: item.effective for item in bundle.manifest.config.overrides}
+    overrides = {item.key: item.effective for item in bundle.told.config.overrides}
     try:
         spec, changed = resolve(bundle.document("config/declared.json"), overrides)
     except SpecError as error:
@@ -91,7 +91,7 @@ def effective_config(bundle: Bundle) -> Findings:
     for key in sorted({*recomputed, *effective}):
         yield from differs("config/effective.json", key, recomputed.get(key), effective.get(key))
     declared = {item.key: item.declared for item in changed}
-    for item in bundle.manifest.config.overrides:
+    for item in bundle.told.config.overrides:
         yield from differs(
             reading.MANIFEST, f"$.config.overrides ({item.key}).declared", declared.get(item.key), item.declared
         )

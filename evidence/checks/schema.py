@@ -6,24 +6,24 @@ import math
 
 from evidence import canonical, events, reading, typed
 from evidence.checks.check import Family, Findings, NotRun, differs, texts
-from evidence.manifest import EvalSummary, Performed, RunManifest
+from evidence.manifest import EarlyManifest, EarlySummary, EvalSummary, Performed, RunManifest
 from evidence.reading import Bundle
 from evidence.verdict import Finding
 
 family = Family("schema")
 
 
-@family.check("SCH-01", "the manifest follows its schema: no null, no extra, the right branch", "E0")
+@family.check("SCH-01", "the manifest follows its schema: no null, no extra, the right branch", "E0", about="any")
 def manifest(bundle: Bundle) -> Findings:
-    yield from _follows(bundle, RunManifest, reading.MANIFEST)
+    yield from _follows(bundle, EarlyManifest if bundle.early else RunManifest, reading.MANIFEST)
 
 
-@family.check("SCH-02", "the evaluation summary follows its schema", "E0")
+@family.check("SCH-02", "the evaluation summary follows its schema", "E0", about="any")
 def summary(bundle: Bundle) -> Findings:
-    yield from _follows(bundle, EvalSummary, reading.SUMMARY)
+    yield from _follows(bundle, EarlySummary if bundle.early else EvalSummary, reading.SUMMARY)
 
 
-@family.check("SCH-03", "no placeholder stands where a value should", "E0")
+@family.check("SCH-03", "no placeholder stands where a value should", "E0", about="any")
 def placeholders(bundle: Bundle) -> Findings:
     for name in (reading.MANIFEST, reading.SUMMARY, "environment/env.json"):
         for where, text in texts(bundle.document(name), "$"):
@@ -36,23 +36,27 @@ def placeholders(bundle: Bundle) -> Findings:
             yield Finding(reading.README, f"line {number}", "a value", found.group())
 
 
-@family.check("SCH-04", "all files tell of one run", "E2")
+@family.check("SCH-04", "all files tell of one run", "E2", about="any")
 def one_identity(bundle: Bundle) -> Findings:
+    run, config = bundle.told.run, bundle.told.config
+    yield from differs(reading.SUMMARY, "$.run_id", run.run_id, bundle.summed_up.run_id)
+    yield from differs(reading.SUMMARY, "$.run_name", run.name, bundle.summed_up.run_name)
+    effective = canonical.digest(bundle.document("config/effective.json"))
+    yield from differs("config/effective.json", "canonical sha256", config.effective_sha256, effective)
+    for start in bundle.all_events:
+        if isinstance(start, events.RunStart):
+            yield from differs(reading.EVENTS, "run_start.run_id", run.run_id, start.run_id)
+            yield from differs(reading.EVENTS, "run_start.nonce", run.nonce, start.nonce)
+            yield from differs(reading.EVENTS, "run_start.spec_sha256", config.effective_sha256, start.spec_sha256)
+    if bundle.early:
+        return
     manifest, summary = bundle.manifest, bundle.summary
-    start: events.RunStart = bundle.event(events.RunStart)
-    yield from differs(reading.SUMMARY, "$.run_id", manifest.run.run_id, summary.run_id)
-    yield from differs(reading.SUMMARY, "$.run_name", manifest.run.name, summary.run_name)
     yield from differs(
         reading.SUMMARY, "$.evaluated_on.host_sha256", manifest.location.host_sha256, summary.evaluated_on.host_sha256
     )
     yield from differs(
         reading.SUMMARY, "$.evaluated_on.device_kind", manifest.hardware.device_kind, summary.evaluated_on.device_kind
     )
-    yield from differs(reading.EVENTS, "run_start.run_id", manifest.run.run_id, start.run_id)
-    yield from differs(reading.EVENTS, "run_start.nonce", manifest.run.nonce, start.nonce)
-    yield from differs(reading.EVENTS, "run_start.spec_sha256", manifest.config.effective_sha256, start.spec_sha256)
-    effective = canonical.digest(bundle.document("config/effective.json"))
-    yield from differs("config/effective.json", "canonical sha256", manifest.config.effective_sha256, effective)
 
 
 @family.check("SCH-05", "numbers are in their domain", "E2")
@@ -89,7 +93,8 @@ def header_once(bundle: Bundle) -> Findings:
         kinds = [event.kind for event in said]
         for cls in once:
             found = kinds.count(cls.kind)
-            if found > 1 or (number == len(bundle.attempts) and not found):
+            silent = cls is events.Finished and bundle.silent
+            if found > 1 or (number == len(bundle.attempts) and not found and not silent):
                 yield from differs(reading.EVENTS, f"{cls.kind} events of attempt {number}", 1, found)
         yield from differs(reading.EVENTS, f"resumed events of attempt {number}", number > 1, kinds.count("resumed"))
     yield from differs(

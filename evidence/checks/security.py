@@ -19,7 +19,7 @@ SECRETS = re.compile(
 EXECUTABLE = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".so", ".dll", ".dylib", ".exe", ".joblib", ".pyc", ".npy")
 
 
-@family.check("SEC-01", "no secret is in it", "E2")
+@family.check("SEC-01", "no secret is in it", "E2", about="any")
 def no_secrets(bundle: Bundle) -> Findings:
     for name in bundle.files:
         data = bundle.bytes(name)
@@ -28,14 +28,14 @@ def no_secrets(bundle: Bundle) -> Findings:
             yield Finding(name, f"line {line}", "no secret", found.group()[:6].decode("ascii", "replace") + "…")
 
 
-@family.check("SEC-02", "only harmless variables of the environment are in it", "E2")
+@family.check("SEC-02", "only harmless variables of the environment are in it", "E2", about="any")
 def environment(bundle: Bundle) -> Findings:
     variables = bundle.document("environment/env.json")["variables"]
     for name in sorted(set(variables) - set(recorded_environment(dict.fromkeys(variables, "x")))):
         yield Finding("environment/env.json", f"$.variables.{name}", "a variable of the allow-list", name)
 
 
-@family.check("SEC-03", "nothing runs by being loaded", "E2")
+@family.check("SEC-03", "nothing runs by being loaded", "E2", about="any")
 def nothing_executable(bundle: Bundle) -> Findings:
     for name in bundle.files:
         if name.lower().endswith(EXECUTABLE):

@@ -20,20 +20,21 @@ TEXT = (".md", ".json", ".jsonl", ".txt", ".yaml", ".py", ".sha256")
 MACHINE_PATH = re.compile(r"(^|[\s\"'=:(])(/(home|root|Users|kaggle|tmp|work|mnt|content|workspace)/|[A-Za-z]:\\)")
 
 
-@family.check("STR-01", "the bundle is complete", "E0")
+@family.check("STR-01", "the bundle is complete", "E0", about="any")
 def complete(bundle: Bundle) -> Findings:
     top = {name for name in bundle.entries if "/" not in name}
-    for name in reading.REQUIRED_FILES:
+    files, folders, optional = reading.EARLY_NAMES if bundle.early else reading.NAMES
+    for name in files:
         if name not in bundle.files:
             yield Finding(name, "", "a file", "nothing")
-    for name in reading.REQUIRED_FOLDERS:
+    for name in folders:
         if name not in top:
             yield Finding(name, "", "a folder", "nothing")
-    for name in sorted(top - {*reading.REQUIRED_FILES, *reading.REQUIRED_FOLDERS, *reading.OPTIONAL}):
+    for name in sorted(top - {*files, *folders, *optional}):
         yield Finding(name, "", "no other name at the top of a bundle", "this one")
 
 
-@family.check("STR-02", "the tree can be copied anywhere", "E0")
+@family.check("STR-02", "the tree can be copied anywhere", "E0", about="any")
 def portable(bundle: Bundle) -> Findings:
     folded: dict[str, str] = {}
     folders = {name for name, facts in bundle.entries.items() if stat.S_ISDIR(facts.st_mode)}
@@ -52,7 +53,7 @@ def portable(bundle: Bundle) -> Findings:
             yield Finding(name, "", "at most 50 MiB", f"{facts.st_size:,} bytes")
         if stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o111:
             yield Finding(name, "mode", "644", oct(facts.st_mode & 0o777)[2:])
-        if name in reading.REQUIRED_FILES and not facts.st_size:
+        if name in reading.REQUIRED_FILES and not facts.st_size and not (bundle.early and name == reading.LOG):
             yield Finding(name, "", "content", "an empty file")
         key = unicodedata.normalize("NFC", name).casefold()
         if key in folded:
@@ -60,7 +61,7 @@ def portable(bundle: Bundle) -> Findings:
         folded[key] = name
 
 
-@family.check("STR-03", "text is plain UTF-8 with whole lines", "E0")
+@family.check("STR-03", "text is plain UTF-8 with whole lines", "E0", about="any")
 def readable(bundle: Bundle) -> Findings:
     for name in bundle.files:
         if not name.endswith(TEXT) or (
@@ -82,7 +83,7 @@ def readable(bundle: Bundle) -> Findings:
             yield Finding(name, f"line {line}", "no control characters", repr(bad.group()))
 
 
-@family.check("STR-04", "every JSON parser reads the same", "E0")
+@family.check("STR-04", "every JSON parser reads the same", "E0", about="any")
 def unambiguous(bundle: Bundle) -> Findings:
     for name in bundle.files:
         if name.startswith("checkpoints/") and name.count("/") > 1:
@@ -97,14 +98,15 @@ def unambiguous(bundle: Bundle) -> Findings:
                 yield from _strict(name, f"line {number}", line)
 
 
-@family.check("STR-05", "it points at everything inside, and at nothing outside", "E0")
+@family.check("STR-05", "it points at everything inside, and at nothing outside", "E0", about="any")
 def self_contained(bundle: Bundle) -> Findings:
     pointed_at = set(DOCUMENTS)
     for where, file in bundle.references():
         pointed_at.add(file.path)
         if file.path not in bundle.files:
             yield Finding(where.partition(":")[0], where.partition(" ")[2], "a file of this bundle", file.path)
-    saved = tuple(f"{item.folder}/" for item in bundle.manifest.checkpoints if isinstance(item, Included))
+    checkpoints = [] if bundle.early else bundle.manifest.checkpoints
+    saved = tuple(f"{item.folder}/" for item in checkpoints if isinstance(item, Included))
     for name in bundle.sealed_files:
         if name not in pointed_at and not name.startswith(saved or ("/",)):
             yield Finding(name, "", f"a file that {reading.MANIFEST} points at", "one that nothing points at")
@@ -115,7 +117,7 @@ def self_contained(bundle: Bundle) -> Findings:
                 yield Finding(name, where, "no path of one machine", found.group().strip())
 
 
-@family.check("STR-06", "the README is what the data say", "E0")
+@family.check("STR-06", "the README is what the data say", "E0", about="any")
 def readme(bundle: Bundle) -> Findings:
     expected, found = report.readme(bundle).splitlines(), bundle.text(reading.README).splitlines()
     for number, (wanted, got) in enumerate(zip(expected, found, strict=False), 1):

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowRunData, ShowRunErrors, ShowRunResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
+import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, ListSchemasData, ListSchemasErrors, ListSchemasResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowRunData, ShowRunErrors, ShowRunResponses, ShowSchemaData, ShowSchemaErrors, ShowSchemaResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -190,6 +190,18 @@ export const sealRun = <ThrowOnError extends boolean = true>(options: Options<Se
  * Ask a run to end: it saves a checkpoint first. A queued one is cancelled.
  */
 export const stopRun = <ThrowOnError extends boolean = true>(options: Options<StopRunData, ThrowOnError>): RequestResult<StopRunResponses, StopRunErrors, ThrowOnError> => (options.client ?? client).post<StopRunResponses, StopRunErrors, ThrowOnError>({ url: '/runs/{id}/stop', ...options });
+
+/**
+ * List Schemas
+ */
+export const listSchemas = <ThrowOnError extends boolean = true>(options?: Options<ListSchemasData, ThrowOnError>): RequestResult<ListSchemasResponses, ListSchemasErrors, ThrowOnError> => (options?.client ?? client).get<ListSchemasResponses, ListSchemasErrors, ThrowOnError>({ url: '/schemas', ...options });
+
+/**
+ * Show Schema
+ *
+ * A JSON Schema (2020-12).
+ */
+export const showSchema = <ThrowOnError extends boolean = true>(options: Options<ShowSchemaData, ThrowOnError>): RequestResult<ShowSchemaResponses, ShowSchemaErrors, ThrowOnError> => (options.client ?? client).get<ShowSchemaResponses, ShowSchemaErrors, ThrowOnError>({ url: '/schemas/{name}', ...options });
 
 /**
  * Stream

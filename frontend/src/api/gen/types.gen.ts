@@ -2021,6 +2021,16 @@ export type Samples = {
 };
 
 /**
+ * Schemas
+ */
+export type Schemas = {
+    /**
+     * Schemas
+     */
+    schemas: Array<string>;
+};
+
+/**
  * SealRequest
  */
 export type SealRequest = {
@@ -3512,6 +3522,113 @@ export type StopRunResponses = {
 };
 
 export type StopRunResponse = StopRunResponses[keyof StopRunResponses];
+
+export type ListSchemasData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/schemas';
+};
+
+export type ListSchemasErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ListSchemasError = ListSchemasErrors[keyof ListSchemasErrors];
+
+export type ListSchemasResponses = {
+    /**
+     * Successful Response
+     */
+    200: Schemas;
+};
+
+export type ListSchemasResponse = ListSchemasResponses[keyof ListSchemasResponses];
+
+export type ShowSchemaData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/schemas/{name}';
+};
+
+export type ShowSchemaErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowSchemaError = ShowSchemaErrors[keyof ShowSchemaErrors];
+
+export type ShowSchemaResponses = {
+    /**
+     * Response Showschema
+     *
+     * Successful Response
+     */
+    200: {
+        [key: string]: unknown;
+    };
+};
+
+export type ShowSchemaResponse = ShowSchemaResponses[keyof ShowSchemaResponses];
 
 export type StreamData = {
     body?: never;

@@ -1,0 +1,178 @@
+"""However a run ended, its bundle says so, verifies, and claims nothing that it does not have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence import bundle, reading, record, report, rundir
+from evidence.verify import verify
+from tests import runs
+from tests.evidence import tamper
+from tests.evidence.tamper import Change, edit_json, edit_lines, edit_text, set_value
+
+MANIFEST, SUMMARY, LOG = reading.MANIFEST, reading.SUMMARY, reading.LOG
+
+
+def stand_in(*options: str) -> Callable[[Path], None]:
+    def act(run: Path) -> None:
+        runs.record(run, [*runs.STAND_IN, str(run), *options])
+
+    return act
+
+
+def killed_while_training(run: Path) -> None:
+    record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.02"])
+    runs.wait_for(lambda: b'"step":9,' in runs.log_of(run))
+    runs.kill_trainer(run)
+
+
+def lost(run: Path) -> None:
+    """The recorder is killed first, so that nobody sees the trainer end."""
+    record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.02"])
+    runs.wait_for(lambda: b'"step":9,' in runs.log_of(run))
+    os.kill(rundir.read_document(run / rundir.LAUNCH)["recorder"]["pid"], signal.SIGKILL)
+    os.kill(trainer := rundir.read_document(run / rundir.PROCESS)["pid"], signal.SIGKILL)
+    runs.wait_for(lambda: not _is_there(trainer))
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def said_no_word(run: Path) -> None:
+    runs.record(run, ["sh", "-c", "kill -9 $$"])
+
+
+def said_an_error(run: Path) -> None:
+    runs.record(run, ["sh", "-c", "echo starting; echo 'ValueError: no data'; exit 1"])
+
+
+ENDS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    # how it ends, the outcome, how the sentence begins
+    "failed in the middle": (stand_in("--fail-at", "13"), "failed",
+                             "A run that failed: NonFiniteLoss while training: the loss became nan; lower optimizer.learning_rate. "
+                             "Gemma-architecture model of 6.5 k parameters, 12 of 30 steps on 1 CPU device"),
+    "killed in the middle": (killed_while_training, "failed", "A run that failed: Killed while training: The trainer was killed by SIGKILL. Gemma"),
+    "lost in the middle": (lost, "lost", "A run that was lost: The recorder of this run is gone and left no exit status; what it wrote is kept. Gemma"),
+    "failed before its first step": (stand_in("--fail-at", "0"), "failed",
+                                     "A run that failed before its first step: NonFiniteLoss while training: the loss became nan"),
+    "failed before its first word": (said_an_error, "failed",
+                                     "A run that failed before its first step: ValueError while starting: no data. It has no result."),
+    "killed before its first word": (said_no_word, "failed",
+                                     "A run that failed before its first step: Killed while starting: The trainer was killed by SIGKILL. It has"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run folder for each of ENDS."""
+    root = tmp_path_factory.mktemp("runs")
+    found = {}
+    for name, (end, _, _) in ENDS.items():
+        found[name] = runs.new_run(root, {"training.steps": 30, "checkpoints.every_steps": 5})
+        end(found[name])
+    return found
+
+
+@pytest.fixture(scope="module")
+def sealed(ended: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Their bundles. Never change one: take a copy."""
+    root = tmp_path_factory.mktemp("bundles")
+    return {name: bundle.seal(run, root / name.replace(" ", "_"), "ended") for name, run in ended.items()}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_it_is_sealed_and_says_first_how_it_ended(sealed: dict[str, Path], name: str) -> None:
+    _, outcome, beginning = ENDS[name]
+    verdict = verify(sealed[name])
+    assert verdict.failures == ()
+    told = report.report(sealed[name], verdict)
+    assert told.sentence.startswith(beginning)
+    assert reading.Bundle(sealed[name]).told.run.outcome.kind == outcome
+    assert verdict.level <= "E2"
+    assert all(claim.verdict in ("holds", "unproven") for claim in told.claims)
+    readme = (sealed[name] / reading.README).read_text()
+    assert f"| Outcome | {outcome}: " in readme
+
+
+@pytest.mark.parametrize(
+    "name", ["failed before its first step", "failed before its first word", "killed before its first word"]
+)
+def test_without_a_row_it_is_coherent_and_claims_no_result(sealed: dict[str, Path], name: str) -> None:
+    verdict = verify(sealed[name])
+    assert verdict.level == "E2"
+    assert verdict.gaps == ("E3 (bound) is not for a run that failed: there is no result to prove.",)
+    assert {claim.id for claim in report.report(sealed[name], verdict).claims} == {"source", "config", "outcome"}
+    assert not {"MET-01", "CKP-01", "HW-01"} & {result.id for result in verdict.results}
+    assert not (sealed[name] / reading.METRICS).exists()
+
+
+def test_an_early_end_quotes_the_line_of_the_log(sealed: dict[str, Path]) -> None:
+    outcome: Any = reading.Bundle(sealed["failed before its first word"]).told.run.outcome
+    assert (outcome.said.line, outcome.said.text, outcome.exit_code) == (2, "ValueError: no data", 1)
+    assert "Line 2 of `kaggle_output_log.txt`:" in (sealed["failed before its first word"] / reading.README).read_text()
+
+
+FORGED: list[tuple[str, str, Change, str]] = [
+    ("failed in the middle", "a failed run called completed",
+     set_value(MANIFEST, "run.outcome", {"kind": "completed", "exit_code": 0}), "MET-09"),
+    ("failed in the middle", "another error", set_value(MANIFEST, "run.outcome.error_message", "a cosmic ray"), "MET-09"),
+    ("failed in the middle", "a milder word for it", set_value(MANIFEST, "run.outcome.error_type", "Hiccup"), "MET-09"),
+    ("failed in the middle", "a quote of another line", set_value(MANIFEST, "run.outcome.said.line", 1), "MET-09"),
+    ("failed in the middle", "a quote that is not in the log", set_value(MANIFEST, "run.outcome.said.text", "all is well"), "MET-09"),
+    ("failed in the middle", "a state of a step that was not done",
+     edit_json(MANIFEST, lambda d: d["checkpoints"][-1].update(step=30)), "CKP-01"),
+    ("failed in the middle", "no state of the start", edit_json(MANIFEST, lambda d: d.update(checkpoints=d["checkpoints"][1:])), "CKP-01"),
+    ("killed in the middle", "a killed run called completed",
+     set_value(MANIFEST, "run.outcome", {"kind": "completed", "exit_code": 0}), "SCH-06"),
+    ("killed in the middle", "a killed run called lost, with a finished line from nowhere",
+     edit_lines(reading.EVENTS, lambda rows: rows.append({"kind": "finished", "outcome": "completed", "step": 9, "time": rows[-1]["time"], "train_seconds": 1.0})), "MET-04"),
+    ("lost in the middle", "a lost run called completed",
+     set_value(MANIFEST, "run.outcome", {"kind": "completed", "exit_code": 0}), "SCH-06"),
+    ("failed before its first step", "a run without rows called completed",
+     set_value(MANIFEST, "run.outcome", {"kind": "completed", "exit_code": 0}), "SCH-01"),
+    ("failed before its first step", "a nonce of another run", set_value(MANIFEST, "run.nonce", "ab" * 32), "SCH-04"),
+    ("failed before its first word", "a log that says something else", edit_text(LOG, "no data", "all well"), "MET-09"),
+    ("failed before its first word", "a loss where there was none", set_value(SUMMARY, "loss", 0.1), "SCH-02"),
+    ("failed before its first word", "a null", set_value(MANIFEST, "run.outcome.stage", None), "SCH-01"),
+    ("failed before its first word", "another run's summary", set_value(SUMMARY, "run_id", "20260101-000000-000000"), "SCH-04"),
+    ("failed before its first word", "an end before the beginning",
+     set_value(MANIFEST, "run.finished_at", "2026-01-01T00:00:00.000000Z"), "TIM-01"),
+    ("failed before its first word", "rows slipped in", lambda f: (f / reading.METRICS).write_text("{}\n") and None, "STR-01"),
+    ("failed before its first word", "an override that was not made", set_value(MANIFEST, "config.overrides.0.effective", 31), "PRV-04"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "check"), [(item[0], *item[2:]) for item in FORGED], ids=[item[1] for item in FORGED]
+)
+def test_a_nicer_end_is_caught(sealed: dict[str, Path], tmp_path: Path, name: str, change: Change, check: str) -> None:
+    folder = Path(shutil.copytree(sealed[name], tmp_path / "ended"))
+    change(folder)
+    tamper.reseal(folder)
+    found = {result.id for result in verify(folder).failures}
+    assert check in found
+    assert not found & {"INT-01", "INT-02", "INT-03"}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_sealing_twice_gives_the_same_bytes(
+    ended: dict[str, Path], sealed: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    again = bundle.seal(ended[name], tmp_path, "ended")
+    assert _content(again) == _content(sealed[name])
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    names = reading.Bundle(folder).sealed_files
+    return {name: (folder / name).read_bytes() for name in [*names, reading.SUMS]}
