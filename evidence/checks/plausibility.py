@@ -16,8 +16,8 @@ family = Family("plausibility")
 FEWEST_ROWS = 50
 """Below so many rows nothing can be said of noise."""
 BETTER_NATS = 1.0
-"""How much better than by guessing a random model may begin. It begins worse: its embedding is its output matrix, too, so
-it favours the words it has just read, by up to √hidden_size."""
+"""How much better than by guessing a random model may begin. It begins worse: its embedding is its output matrix, too,
+so it favours the words it has just read, by up to √hidden_size."""
 
 
 @family.check("PLA-01", "the curve has a machine's noise: float32, no two alike, never smooth", "E3", warns=True)
