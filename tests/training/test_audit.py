@@ -32,6 +32,7 @@ BASE = {
     "evaluation.max_new_tokens": 4,
     "data.eval_rows": 12,
     "checkpoints.every_steps": 3,
+    "checkpoints.keep": 3,
     "data.train_path": "training/data/reasoning_train.jsonl",
 }
 E3 = {"PRV-06", "PRV-09", "PRV-10", "PRV-14", "PRV-17", "MET-08", "PHY-05", "PHY-06", "CKP-05", "CKP-06", "CKP-08",
@@ -233,6 +234,7 @@ def arrays(step: int, act: Callable[[dict[str, Any]], None]) -> Change:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             checkpointer.save(place.resolve(), args=ocp.args.PyTreeSave(nested))
         leaves = [checkpoints.described(path, array) for path, array in sorted(found.items())]
+        leaves = [{**leaf, "l2": leaf["l2"] if np.isfinite(leaf["l2"]) else 0.0} for leaf in leaves]
         rundir.write_document(place.with_name(f"{place.name}.leaves.json"), {"step": step, "leaves": leaves})
         for path in place.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
@@ -280,8 +282,8 @@ def other_arrays_under_the_table(folder: Path) -> None:
     shutil.copytree(folder / "checkpoints/step_000003", folder / "checkpoints/step_000006")
 
 
-def swap(rows: list[Any]) -> None:
-    rows[3], rows[900] = rows[900], rows[3]
+def reorder(rows: list[Any]) -> None:
+    rows.reverse()
 
 
 def other_merges(folder: Path) -> None:
@@ -317,7 +319,7 @@ FORGED: list[tuple[str, Change, str]] = [
     ("another rotary base", setting("model", "rope_theta", 500.0), "PRV-14"),
     ("a first batch with another mask",
      edit_lines("data/first_batch.jsonl", lambda rows: rows[2]["pieces"][0].update(trained_on=True)), "PRV-17"),
-    ("rows in another order", edit_lines("data/train.jsonl", swap), "MET-08"),
+    ("rows in another order", edit_lines("data/train.jsonl", reorder), "MET-08"),
     ("another batch at one step", edit_lines(METRICS, lambda rows: rows[3].update(batch_sha256=rows[4]["batch_sha256"])),
      "MET-08"),
     ("more supervised tokens", row(5, supervised_tokens=10**3), "MET-08"),
