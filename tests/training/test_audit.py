@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -471,3 +472,31 @@ def test_without_a_bundle_there_is_no_audit(tmp_path: Path) -> None:
     with pytest.raises(deeper.Impossible, match="is no bundle that can be read"):
         audit.make(tmp_path)
     assert os.environ.get("XLA_FLAGS") is None or "1024" not in os.environ["XLA_FLAGS"]
+
+
+TPU = """
+import os, sys
+from dataclasses import replace
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+from training import topology
+topology.prepare_environment()
+import jax
+from evidence.plan import choose
+from tests.training.conftest import spec_with
+from training import step
+target = topology.find("v5e-8")
+spec = spec_with(training__compute_dtype="bfloat16", plan__layout="tensor")
+spec = replace(spec, plan=choose(spec, 8, target.tpu.memory_bytes))
+with topology.turn(lambda: None):
+    there = step.prepare(spec, topology.devices(target))
+order = [device.id for device in there.placement.mesh.devices.flat]
+here = step.prepare(spec, [jax.devices("cpu")[number] for number in order])
+digests = [step.program_sha256(item) for item in (there.lower(), here.lower("tpu"), here.lower())]
+print(digests[0] == digests[1], digests[1] == digests[2])
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the TPU's compiler")
+def test_a_tpu_program_has_the_same_text_without_a_tpu() -> None:
+    done = subprocess.run([sys.executable, "-c", TPU], cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
+    assert done.stdout.splitlines()[-1:] == ["True False"], done.stderr
