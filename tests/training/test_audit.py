@@ -36,7 +36,7 @@ BASE = {
     "checkpoints.keep": 3,
     "data.train_path": "training/data/reasoning_train.jsonl",
 }
-E3 = {"PRV-06", "PRV-09", "PRV-10", "PRV-14", "PRV-17", "MET-08", "PHY-05", "PHY-06", "CKP-05", "CKP-06", "CKP-08",
+E3 = {"HW-06", "HW-07", "PRV-06", "PRV-09", "PRV-10", "PRV-14", "PRV-17", "MET-08", "PHY-05", "PHY-06", "CKP-05", "CKP-06", "CKP-08",
       "CKP-09", "CKP-10", "EVL-08"}  # fmt: skip
 
 
@@ -341,6 +341,12 @@ FORGED: list[tuple[str, Change, str]] = [
     ("other arrays beneath the table", other_arrays_under_the_table, "CKP-08"),
     ("a matrix turned over", tables(turned), "CKP-09"),
     ("a norm from nowhere", row(6, param_norm=3.0), "CKP-10"),
+    ("a CPU's numbers on a GPU",
+     both(event("devices", platform="gpu", device_kind="NVIDIA H100"), set_value(MANIFEST, "hardware.platform", "gpu"),
+          set_value(MANIFEST, "hardware.device_kind", "NVIDIA H100"),
+          set_value(reading.SUMMARY, "evaluated_on.device_kind", "NVIDIA H100")), "HW-06"),
+    ("a CPU that multiplies as a TPU does",
+     both(event("devices", matmul_bits=8), set_value(MANIFEST, "hardware.matmul_bits", 8)), "HW-06"),
     ("a nicer answer", edit_lines("eval/predictions.jsonl", words), "EVL-08"),
     ("a nicer sample", edit_lines(reading.SAMPLES, lambda rows: rows[0].update(text="It thinks.")), "EVL-08"),
 ]  # fmt: skip
