@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--trusted-keys", metavar="FILE", default="", help="believe the keys of this file, and no other"
     )
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    verify.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
     verify.set_defaults(act=_verify)
 
     sign = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
@@ -235,7 +236,8 @@ def _verify(options: argparse.Namespace) -> int:
 
     level = ["--level", options.level] if options.level else []
     keys = ["--trusted-keys", options.trusted_keys] if options.trusted_keys else []
-    return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *(["--json"] if options.json else [])])
+    flags = [f"--{name}" for name in ("json", "quick") if getattr(options, name)]
+    return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *flags])
 
 
 def _sign(options: argparse.Namespace) -> int:

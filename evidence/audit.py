@@ -181,6 +181,14 @@ class Lowered:
 
 
 @dataclass(frozen=True)
+class Numerics:
+    """What this machine's CPU makes of the fixed program (training/fingerprint.py)."""
+
+    kind: Literal["numerics"]
+    cpu_sha256: Sha256
+
+
+@dataclass(frozen=True)
 class Compiled:
     """What the compiler here says of the same program, in bytes per device."""
 
@@ -218,6 +226,7 @@ class Audit:
     samples: Lines | NotMade
     program: Lowered | NotMade
     compiled: Compiled | NotMade
+    numerics: Numerics | NotMade
 
 
 def make(bundle: Path, limit_seconds: float = LIMIT_SECONDS) -> Audit:

@@ -266,6 +266,8 @@ class _Sealing:
                 runtime=devices.runtime,
                 devices=[_device(item) for item in devices.devices],
                 process_count=devices.process_count,
+                numerics_sha256=devices.numerics_sha256,
+                matmul_bits=devices.matmul_bits,
             ),
             mesh=manifest.Mesh(axes=devices.mesh, devices_used=devices.devices_used, layout=devices.layout),
             memory=manifest.Memory(

@@ -74,6 +74,13 @@ TOPOLOGIES: dict[str, Topology] = {
     )
 }
 
+CPU_NUMERICS: dict[str, str] = {
+    "14af594abcf3e4349c2f037d88f7a043cd485b472847b22f08eb1b0da8ccef18": "AMD EPYC, jaxlib 0.10.2",
+}
+"""Measured: the digest of training/fingerprint.py's program → on which CPU. No accelerator has one of these."""
+TPU_MATMUL_BITS = 16
+"""A TPU keeps fewer bits of a float32 product by default, which it computes as bfloat16; a CPU keeps more (22)."""
+
 CPU_CORE_CEILING_FLOPS = 4e12
 """No logical CPU does more (AMX at bf16, 1,024 multiply-adds a cycle, below 2 GHz sustained): a bound, not a peak."""
 

@@ -148,13 +148,16 @@ class Device:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the runtime said it ran on. ``memory_bytes`` 0: the runtime does not tell."""
+    """What the runtime said it ran on. ``memory_bytes`` 0: the runtime does not tell. The last two: what the hardware
+    made of a fixed program before the run; absent where the trainer did not ask."""
 
     platform: Literal["cpu", "gpu", "tpu"]
     device_kind: Text
     runtime: Text
     devices: list[Device]
     process_count: Count
+    numerics_sha256: Sha256 = ""
+    matmul_bits: Natural = 0
 
 
 @dataclass(frozen=True)

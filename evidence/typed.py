@@ -16,19 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from evidence.canonical import LARGEST_INTEGER
 
-_WORDS_FOR_NOTHING = [
-    "TODO",
-    "TBD",
-    "FIXME",
-    "XXX",
-    "PENDING",
-    "PLACEHOLDER",
-    "CHANGEME",
-    "N/A",
-    "null",
-    "None",
-    "undefined",
-]
+_WORDS_FOR_NOTHING = (
+    *("TODO", "TBD", "FIXME", "XXX", "PENDING", "PLACEHOLDER", "CHANGEME"),
+    *("N/A", "null", "None", "undefined"),
+)
 _PHRASES_FOR_NOTHING = ("awaiting", "lorem ipsum")
 
 

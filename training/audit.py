@@ -98,6 +98,7 @@ def examine(bundle: Bundle, seal: str) -> Audit:
         samples=_part(lambda: reading.decoded(SAMPLES)),
         program=_part(reading.program),
         compiled=_part(reading.compiled),
+        numerics=_part(_numerics),
     )
 
 
@@ -386,6 +387,14 @@ class Reading:
         if name not in self.bundle.files:
             raise Beyond(f"there is no {name}")
         return audit.Lines("lines", tuple(self.tokenizer.decode(row["token_ids"]) for row in self.bundle.lines(name)))
+
+
+def _numerics() -> audit.Numerics:
+    import jax
+
+    from training.fingerprint import numerics
+
+    return audit.Numerics("numerics", numerics(jax.devices("cpu")[0])[0])
 
 
 # How far an optimizer can go.

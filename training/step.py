@@ -77,7 +77,7 @@ class Trainer:
     def lower(self, platform: str = "") -> Any:
         """The step lowered for this placement's devices, from shapes alone.
 
-        ``platform``: as if they were of that one (cpu, cuda, tpu), which need not be here; the text is the same.
+        ``platform``: as if they were of that one (cpu, cuda, tpu), which need not be here; the text is as it is there.
         """
         batch, scalar = self.placement.in_use(("rows",)), self.placement.in_use(())
         jitted = jax.jit(

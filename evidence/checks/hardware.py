@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from evidence import events, reading
-from evidence.checks.check import Family, Findings, differs
+from evidence.audit import Numerics
+from evidence.checks import audited
+from evidence.checks.check import Family, Findings, NotRun, differs
+from evidence.hardware import CPU_NUMERICS, TPU_MATMUL_BITS
 from evidence.reading import Bundle
 from evidence.verdict import Finding
 
@@ -70,6 +73,40 @@ def runtime(bundle: Bundle) -> Findings:
         yield Finding("environment/packages.txt", "", "a GPU plugin of jax, since a GPU is claimed", "none")
 
 
+@family.check("HW-06", "the numbers are not those of another kind of hardware", "E3", cost="audit")
+def numerics(bundle: Bundle) -> Findings:
+    """What is called a TPU or GPU does not round as a CPU does, be it one that was measured or the verifier's own."""
+    hardware, found = bundle.manifest.hardware, audited.audit(bundle).numerics
+    if not hardware.numerics_sha256:
+        raise NotRun("the trainer did not ask its hardware for numbers that tell it apart")
+    where = "$.hardware.numerics_sha256"
+    known = dict(CPU_NUMERICS)
+    if isinstance(found, Numerics):
+        known.setdefault(found.cpu_sha256, "the verifier's own CPU")
+    if hardware.platform != "cpu" and hardware.numerics_sha256 in known:
+        cpu = known[hardware.numerics_sha256]
+        yield Finding(reading.MANIFEST, where, f"the numbers of a {hardware.device_kind}", f"those of a CPU ({cpu})")
+    precise = "JAX_DEFAULT_MATMUL_PRECISION" in bundle.document("environment/env.json")["variables"]
+    by_default = hardware.platform == "tpu" and not precise
+    if by_default and hardware.matmul_bits >= TPU_MATMUL_BITS:
+        most = f"fewer than {TPU_MATMUL_BITS}, since a TPU multiplies float32 as bfloat16"
+        yield Finding(reading.MANIFEST, "$.hardware.matmul_bits", most, str(hardware.matmul_bits))
+    if hardware.platform == "cpu" and hardware.matmul_bits < TPU_MATMUL_BITS:
+        least = f"at least {TPU_MATMUL_BITS} on a CPU"
+        yield Finding(reading.MANIFEST, "$.hardware.matmul_bits", least, str(hardware.matmul_bits))
+
+
+@family.check("HW-07", "the numbers are those that were measured on such hardware", "E3", warns=True, cost="audit")
+def numerics_measured(bundle: Bundle) -> Findings:
+    hardware, found = bundle.manifest.hardware, audited.audit(bundle).numerics
+    if not hardware.numerics_sha256 or hardware.platform != "cpu":
+        raise NotRun(f"nothing was measured on a {hardware.device_kind} that the numbers could be compared with")
+    here = audited.seen(found).cpu_sha256
+    if hardware.numerics_sha256 not in {here, *CPU_NUMERICS}:
+        expected = "those of a CPU that was measured"
+        yield Finding(reading.MANIFEST, "$.hardware.numerics_sha256", expected, hardware.numerics_sha256)
+
+
 @family.check("MET-10", "the devices in the log are those of the manifest", "E2")
 def device_lines(bundle: Bundle) -> Findings:
     told: events.Devices = bundle.event(events.Devices)
@@ -89,6 +126,8 @@ def device_lines(bundle: Bundle) -> Findings:
         ("mesh", told.mesh, mesh.axes),
         ("devices_used", told.devices_used, mesh.devices_used),
         ("layout", told.layout, mesh.layout),
+        ("numerics_sha256", told.numerics_sha256, hardware.numerics_sha256),
+        ("matmul_bits", told.matmul_bits, hardware.matmul_bits),
     ):
         yield from differs(reading.MANIFEST, f"$.hardware ({name})", said, stated)
     model, program, memory = bundle.event(events.Model), bundle.event(events.Program), bundle.manifest.memory
