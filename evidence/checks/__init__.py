@@ -12,6 +12,7 @@ from evidence.checks import (
     physics,
     preflight,
     provenance,
+    replay,
     schema,
     security,
     structure,
@@ -32,6 +33,7 @@ FAMILIES = (
     hardware,
     checkpoints,
     evaluation,
+    replay,
     security,
 )
 
