@@ -16,10 +16,10 @@ from backend.bundles.library import Library
 from backend.configs import routes as configs
 from backend.database import Database
 from backend.head import Head
+from backend.jobs import Jobs
 from backend.launchers import local
 from backend.page import Page
 from backend.preflights import routes as preflights
-from backend.preflights.jobs import Jobs
 from backend.preflights.library import Library as Preflights
 from backend.runs import routes as runs
 from backend.runs import stream
@@ -30,7 +30,7 @@ from backend.runs.store import Store
 from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
-from evidence import __version__
+from evidence import __version__, preflight_folder
 
 
 def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
@@ -79,7 +79,7 @@ def _server(settings: Settings, database: Database) -> Server:
         bell,
         Library(settings.submissions),
         Preflights(settings.preflights),
-        Jobs(settings.preflights, settings.preflight_command),
+        Jobs(preflight_folder.KIND, settings.preflights, settings.preflight_command),
     )
 
 

@@ -11,7 +11,7 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from backend.bundles.library import Library
-    from backend.preflights.jobs import Jobs
+    from backend.jobs import Jobs
     from backend.preflights.library import Library as Preflights
     from backend.runs.bell import Bell
     from backend.runs.follower import Follower

@@ -1,5 +1,5 @@
-"""How a replay is made: what is replayed is decided here, from the bundle's documents; ``training/replay.py`` does it in
-a process of its own, and what it measured is set beside the policy.
+"""How a replay is made: what is replayed is decided here, from the bundle's documents; ``training/replay.py`` does it
+in a process of its own, and what it measured is set beside the policy.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from evidence import canonical, deeper, events, reading, replay, rundir, typed
+from evidence.job_folder import Progress
 from evidence.manifest import Included, Performed
-from evidence.preflight import Progress
 from evidence.provenance import REPOSITORY
 from evidence.reading import Bundle, Unreadable
 from evidence.replay import (

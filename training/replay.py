@@ -95,8 +95,9 @@ class Measuring:
         program, facts = compile_step(self.trainer)
         if facts.program_sha256 != self.job["program_sha256"] and not self.job["same_source"]:
             raise CannotReplay(
-                f"the program here ({facts.program_sha256[:12]}…) is not the run's ({self.job['program_sha256'][:12]}…), "
-                "and the files it is made of differ from the bundle's; run the bundle's own source: --bundle-source"
+                f"the program here ({facts.program_sha256[:12]}…) is not the run's "
+                f"({self.job['program_sha256'][:12]}…), and the files it is made of differ from "
+                "the bundle's; run the bundle's own source: --bundle-source"
             )
         here = self._here(facts.program_sha256)
         self._say("restoring the state", 1)
@@ -235,7 +236,7 @@ class Measuring:
                 lengths=whole.lengths[items],
             )
             self._evaluators[numbers] = (items, evaluate.Evaluator(self.trainer, some, self.tokenizer))
-        return self._evaluators[numbers]  # type: ignore[no-any-return]
+        return self._evaluators[numbers]
 
     def _margin(self, params: Any, item: int, ids: list[int], stated: list[int]) -> float:
         """By how much the logits prefer another token where ``stated`` leaves ``ids``."""

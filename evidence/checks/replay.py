@@ -1,4 +1,4 @@
-"""RPL: the run's steps, done again, give what the bundle says. Functions of a bundle and a replay; nothing runs here."""
+"""RPL: the run's steps, done again, give what the bundle says. Nothing is run here: a replay is there, or is not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def first_step(bundle: Bundle) -> Findings:
         return
     yield from differs(reading.MANIFEST, f"the state of step {start.step}", made.measured.start, start)
     found = [*_outside(_compared(bundle, made)[:1]), *_batches(bundle, made, first=True)]
-    yield from _excused(bundle, made, found, _step_files(bundle, made))
+    yield from _excused(made, found, _step_files(bundle, made))
 
 
 @family.check("RPL-02", "the segment, trained again, gives the stated rows and the saved state", "E4", cost="replay")
@@ -38,7 +38,7 @@ def segment(bundle: Bundle) -> Findings:
         yield Finding("the replay", "$.measured.steps", expected, str(steps))
         return
     found = [*_outside(_compared(bundle, made)), *_batches(bundle, made)]
-    yield from _excused(bundle, made, found, _step_files(bundle, made))
+    yield from _excused(made, found, _step_files(bundle, made))
 
 
 @family.check("RPL-03", "a replay with a wrong learning rate would have been noticed", "E4", cost="replay")
@@ -73,7 +73,7 @@ def samples(bundle: Bundle) -> Findings:
         found += _unlike(bundle, made, reading.SAMPLES, lines, item)
     if not made.measured.samples:
         raise NotRun("no state that has samples is in the bundle")
-    yield from _excused(bundle, made, found, replay.ANSWER_FILES)
+    yield from _excused(made, found, replay.ANSWER_FILES)
 
 
 @family.check("RPL-05", "the verifier drew the segment, and replayed it itself", "E4", warns=True, cost="replay")
@@ -115,7 +115,7 @@ def predictions(bundle: Bundle) -> Findings:
     if len({answer.line for answer in item.answers}) < wanted:
         found.append(Finding("the replay", "$.measured.predictions", f"{wanted} answers", str(len(item.answers))))
     found += _unlike(bundle, made, PREDICTIONS, lines, item)
-    yield from _excused(bundle, made, found, replay.ANSWER_FILES)
+    yield from _excused(made, found, replay.ANSWER_FILES)
 
 
 def _counting(bundle: Bundle) -> tuple[Replay, str]:
@@ -163,13 +163,13 @@ def _unlike(bundle: Bundle, made: Replay, name: str, lines: list[dict[str, objec
             yield Finding(name, f"line {answer.line}: token_ids", expected[:160], found[:160])
 
 
-def _excused(bundle: Bundle, made: Replay, found: list[Finding], files: tuple[str, ...]) -> Findings:
+def _excused(made: Replay, found: list[Finding], files: tuple[str, ...]) -> Findings:
     """``found``, unless the code that ran here differs from the bundle's in what decides it: then nobody can say."""
     differing = [name for name in made.code.differing if name in files] if isinstance(made.code, Installed) else []
     if found and differing:
         raise NotRun(
-            f"{found[0]}; but {', '.join(differing)} of the code that replayed differs from the bundle's, so that may be "
-            "why; replay with --bundle-source, in a container"
+            f"{found[0]}; but {', '.join(differing)} of the code that replayed differs from the bundle's, so that may "
+            "be why; replay with --bundle-source, in a container"
         )
     yield from found
 
