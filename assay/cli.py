@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
     verify.add_argument("--level", default="", help="fail when the bundle does not reach this level")
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    verify.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
     verify.set_defaults(act=_verify)
 
     export = commands.add_parser("export-weights", help="write a saved state as a Hugging Face folder")
@@ -184,7 +185,8 @@ def _verify(options: argparse.Namespace) -> int:
     bundle = Path(options.bundle)
     bundle = bundle if bundle.is_dir() else _submissions() / options.bundle
     level = ["--level", options.level] if options.level else []
-    return evidence(["verify", str(bundle), *level, *(["--json"] if options.json else [])])
+    flags = [f"--{name}" for name in ("json", "quick") if getattr(options, name)]
+    return evidence(["verify", str(bundle), *level, *flags])
 
 
 def _export_weights(options: argparse.Namespace) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from evidence import attempts, bundle, canonical, record, report, rundir, typed
+from evidence import attempts, audit, bundle, canonical, deeper, record, report, rundir, typed
+from evidence.known import Known
 from evidence.provenance import REPOSITORY
 from evidence.reading import Bundle, Unreadable
 from evidence.verdict import LEVELS, NOT_RUN, PASS, WARN, CheckResult, Verdict
@@ -36,6 +37,9 @@ def main(arguments: list[str]) -> int:
     verifying = commands.add_parser("verify", help="check a bundle: exit 0 valid, 1 findings, 2 unusable")
     verifying.add_argument("bundle", type=Path, help="the bundle's folder")
     verifying.add_argument("--level", choices=LEVELS, default="", help="fail when the bundle does not reach this level")
+    verifying.add_argument(
+        "--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)"
+    )
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
     options = parser.parse_args(arguments)
@@ -68,7 +72,7 @@ def _seal(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     try:
-        verdict = verify(options.bundle)
+        verdict = verify(options.bundle, known=_known(options))
     except (NotABundle, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
@@ -80,6 +84,21 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"Error: level {options.level} was asked for, {verdict.level or 'none'} is reached", file=sys.stderr)
         return FINDINGS
     return VALID if verdict.valid else FINDINGS
+
+
+def _known(options: argparse.Namespace) -> Known:
+    """What this verifier brings along: an audit of its own, where it can make one and is not in a hurry."""
+    if options.quick:
+        return Known(no_audit="left out (--quick)")
+    if not options.bundle.is_dir():
+        return Known()  # verify says so
+    if why := deeper.missing():
+        return Known(no_audit=why)
+    print(f"Reading the arrays, tokens and program of {options.bundle.name} again …", file=sys.stderr, flush=True)
+    try:
+        return Known(audit=audit.make(options.bundle))
+    except deeper.Impossible as error:
+        return Known(no_audit=f"no audit could be made: {error}")
 
 
 def _print_verdict(path: Path, verdict: Verdict) -> int:
