@@ -21,6 +21,8 @@ from backend.launchers import local
 from backend.page import Page
 from backend.preflights import routes as preflights
 from backend.preflights.library import Library as Preflights
+from backend.replays import routes as replays
+from backend.replays.library import Library as Replays
 from backend.runs import routes as runs
 from backend.runs import stream
 from backend.runs.bell import Bell
@@ -30,7 +32,7 @@ from backend.runs.store import Store
 from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
-from evidence import __version__, preflight_folder
+from evidence import __version__, preflight_folder, replay_job
 
 
 def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
@@ -42,10 +44,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         app.state.server = server
         server.follower.start()
         server.jobs.start()
+        server.replay_jobs.start()
         demo.launch_first(server)
         try:
             yield
         finally:
+            server.replay_jobs.stop()
             server.jobs.stop()
             server.follower.stop()
             server.store.database.close()
@@ -54,8 +58,9 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         title="Assay", version=__version__, lifespan=life, responses=errors.ANSWERS, docs_url=None, redoc_url=None
     )
     errors.install(app)
-    for router in (runs.router, stream.router, configs.router, preflights.router, bundles.router, health.router):
-        app.include_router(router)
+    routers = (runs, stream, configs, preflights, bundles, replays, health)
+    for part in routers:
+        app.include_router(part.router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(Page, folder=settings.page)
     app.add_middleware(Head)
@@ -71,15 +76,18 @@ def _server(settings: Settings, database: Database) -> Server:
 
     queue = Queue(settings.runs, store, launch, local.request_stop)
     follower = Follower(settings.runs, database, store, queue, bell)
+    library = Library(settings.submissions, settings.replays)
     return Server(
         settings,
         store,
         queue,
         follower,
         bell,
-        Library(settings.submissions),
+        library,
         Preflights(settings.preflights),
         Jobs(preflight_folder.KIND, settings.preflights, settings.preflight_command),
+        Replays(settings.replays, library),
+        Jobs(replay_job.KIND, settings.replays, settings.replay_command),
     )
 
 

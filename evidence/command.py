@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from evidence import attempts, audit, bundle, canonical, deeper, record, report, rundir, typed
+from evidence import attempts, audit, bundle, canonical, deeper, record, replaying, report, rundir, typed
 from evidence.known import Known
 from evidence.provenance import REPOSITORY
 from evidence.reading import Bundle, Unreadable
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> int:
     verifying.add_argument(
         "--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)"
     )
+    verifying.add_argument("--replay", action="store_true", help="also train a drawn segment again (E4)")
+    verifying.add_argument("--draw", default="", metavar="NONCE", help="draw that segment by this (default: at random)")
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
     options = parser.parse_args(arguments)
@@ -72,7 +75,7 @@ def _seal(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     try:
-        verdict = verify(options.bundle, known=_known(options))
+        verdict = verify(options.bundle, known=_replayed(options, _known(options)))
     except (NotABundle, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
@@ -99,6 +102,17 @@ def _known(options: argparse.Namespace) -> Known:
         return Known(audit=audit.make(options.bundle))
     except deeper.Impossible as error:
         return Known(no_audit=f"no audit could be made: {error}")
+
+
+def _replayed(options: argparse.Namespace, known: Known) -> Known:
+    """With a replay of this verifier's own, where one was asked for and can be made."""
+    if not (options.replay or options.draw) or not options.bundle.is_dir():
+        return known
+    print(f"Training a segment of {options.bundle.name} again …", file=sys.stderr, flush=True)
+    try:
+        return replace(known, replay=replaying.make(options.bundle, replaying.Ask(nonce=options.draw)))
+    except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
+        return replace(known, no_replay=f"no replay could be made: {error}")
 
 
 def _print_verdict(path: Path, verdict: Verdict) -> int:

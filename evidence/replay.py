@@ -223,9 +223,9 @@ CAPS: Final = {
     "T3": Caps(loss=1e-3, grad_norm=5e-2, distance=5e-2, margin=0.25),
 }
 """Loss and distance are the published policy. The gradient norm is noisier, and has a cap of its own at T1: the demo
-run (learning rate 0.004), replayed on one core instead of two, gave 1.0e-5 over steps 401-450 and 1.1e-5 over 1-50, where a
-learning rate wrong by a hundredth gave 6.9e-3 and 0.7. Its loss was off by 2.9e-6 there, its weights by 6.7e-6: a run
-with larger steps than the demo's may honestly exceed T1."""
+run (learning rate 0.004), replayed on one core instead of two, gave 1.0e-5 over steps 401-450 and 1.1e-5 over 1-50,
+where a learning rate wrong by a hundredth gave 6.9e-3 and 0.7. Its loss was off by 2.9e-6 there, its weights by 6.7e-6:
+a run with larger steps than the demo's may honestly exceed T1."""
 TIER_MEANING: Final = {
     "T0": "the same kind of machine, runtime and program: every bit must agree",
     "T1": "the same kind of machine with another number of cores or devices, in float32",
@@ -390,7 +390,7 @@ def counting(bundle: Bundle) -> tuple[Replay, str]:
     if bundle.known.replay is not None:
         found, signer = bundle.known.replay, ""
     elif reading.REPLAY not in bundle.files:
-        raise Unusable("nobody replayed this bundle here; replay a segment: assay replay")
+        raise Unusable(bundle.known.no_replay)
     else:
         signer = trust.vouched(bundle, reading.REPLAY)
         if not signer:

@@ -12,8 +12,9 @@ from backend.bundles import answers
 from backend.errors import NotFound
 from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
 from backend.runs.ingest import tokens_per_second
-from evidence import reading
+from evidence import reading, replay_job
 from evidence.events import LOG_MARK
+from evidence.known import Known
 from evidence.manifest import Performed
 from evidence.reading import Unreadable
 from evidence.report import hardware, report
@@ -22,6 +23,7 @@ from evidence.verdict import LEVEL_MEANING, Report, Verdict
 from evidence.verify import verify
 
 SPARK_POINTS = 40
+RESULTS = tuple(f"/{name}" for name in (replay_job.AUDIT, replay_job.NO_AUDIT, replay_job.RESULT))
 EXCERPT_STEPS = 3
 """Steps shown of each end of the log."""
 
@@ -37,10 +39,10 @@ class _Verified:
 
 
 class Library:
-    """The bundles below ``root``."""
+    """The bundles below ``root``. What jobs below ``replays`` found out about a bundle's very bytes is known of it."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, replays: Path) -> None:
+        self._root, self._replays = root, replays
         self._turn = threading.Lock()
         self._verified: dict[str, _Verified] = {}
 
@@ -59,12 +61,17 @@ class Library:
         """Raises NotFound."""
         folder = self.folder(name)
         with self._turn:
-            signature = _signature(folder)
-            known = self._verified.get(name)
-            if known is None or known.signature != signature:
-                verdict = verify(folder)
-                known = self._verified[name] = _Verified(signature, verdict, _told(folder, verdict))
-            return known.bundle
+            signature = _signature(folder) + _signature(self._replays, RESULTS)
+            verified = self._verified.get(name)
+            if verified is None or verified.signature != signature:
+                verdict = verify(folder, known=self.known(name))
+                verified = self._verified[name] = _Verified(signature, verdict, _told(folder, verdict))
+            return verified.bundle
+
+    def known(self, name: str) -> Known:
+        """What this server found out about the bundle as it is now. Raises NotFound."""
+        seal = _or_none(lambda: reading.Bundle(self.folder(name)).seal)
+        return replay_job.known(self._replays, seal) if seal else Known()
 
     def folder(self, name: str) -> Path:
         """Raises NotFound."""
@@ -76,10 +83,14 @@ class Library:
         return bool(NAME.fullmatch(name)) and (self._root / name).is_dir() and not (self._root / name).is_symlink()
 
 
-def _signature(folder: Path) -> Signature:
-    """Changes whenever a file does: nobody but the kernel sets ctime."""
-    entries = reading.Bundle(folder).entries
-    return tuple((name, facts.st_size, facts.st_ctime_ns, facts.st_ino) for name, facts in sorted(entries.items()))
+def _signature(folder: Path, names: tuple[str, ...] = ()) -> Signature:
+    """Changes whenever a file does (of those ``names``, if any are given): nobody but the kernel sets ctime."""
+    entries = reading.Bundle(folder).entries if folder.is_dir() else {}
+    return tuple(
+        (name, facts.st_size, facts.st_ctime_ns, facts.st_ino)
+        for name, facts in sorted(entries.items())
+        if not names or name.endswith(names)
+    )
 
 
 def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
