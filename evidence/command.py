@@ -18,6 +18,7 @@ from evidence import (
     canonical,
     deeper,
     record,
+    replaying,
     report,
     rundir,
     signing,
@@ -74,6 +75,8 @@ def main(arguments: list[str]) -> int:
     verifying.add_argument(
         "--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)"
     )
+    verifying.add_argument("--replay", action="store_true", help="also train a drawn segment again (E4)")
+    verifying.add_argument("--draw", default="", metavar="NONCE", help="draw that segment by this (default: at random)")
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
     exporting = commands.add_parser("export", help="write a bundle as one file that verifies as it does")
@@ -137,7 +140,8 @@ def _sign(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     try:
-        verdict = verify(options.bundle, known=replace(_known(options), trust=_believed(options.trusted_keys)))
+        believed = _believed(options.trusted_keys)
+        verdict = verify(options.bundle, known=replace(_replayed(options, _known(options)), trust=believed))
     except (NotABundle, OSError, trust.TrustError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
@@ -200,6 +204,17 @@ def _known(options: argparse.Namespace) -> Known:
         return Known(audit=audit.make(options.bundle))
     except deeper.Impossible as error:
         return Known(no_audit=f"no audit could be made: {error}")
+
+
+def _replayed(options: argparse.Namespace, known: Known) -> Known:
+    """With a replay of this verifier's own, where one was asked for and can be made."""
+    if not (options.replay or options.draw) or not options.bundle.is_dir():
+        return known
+    print(f"Training a segment of {options.bundle.name} again …", file=sys.stderr, flush=True)
+    try:
+        return replace(known, replay=replaying.make(options.bundle, replaying.Ask(nonce=options.draw)))
+    except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
+        return replace(known, no_replay=f"no replay could be made: {error}")
 
 
 def _print_verdict(path: Path, verdict: Verdict) -> int:

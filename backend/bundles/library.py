@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from backend.bundles.signature import signature
 from backend.errors import NotFound
 from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
 from backend.runs.ingest import tokens_per_second
-from evidence import reading
+from evidence import reading, replay_job
 from evidence.events import LOG_MARK
 from evidence.known import Known
 from evidence.manifest import Performed
@@ -25,6 +25,7 @@ from evidence.verdict import LEVEL_MEANING, Report, Verdict
 from evidence.verify import verify
 
 SPARK_POINTS = 40
+RESULTS = tuple(f"/{name}" for name in (replay_job.AUDIT, replay_job.NO_AUDIT, replay_job.RESULT))
 EXCERPT_STEPS = 3
 """Steps shown of each end of the log."""
 
@@ -41,10 +42,11 @@ class _Verified:
 
 
 class Library:
-    """The bundles below ``root``, as one sees them who believes the keys of ``trust``."""
+    """The bundles below ``root``, as one sees them who believes the keys of ``trust``. What jobs below ``replays``
+    found out about a bundle's very bytes is known of it."""
 
-    def __init__(self, root: Path, trust: Callable[[], Trust]) -> None:
-        self._root, self._trust = root, trust
+    def __init__(self, root: Path, replays: Path, trust: Callable[[], Trust]) -> None:
+        self._root, self._replays, self._trust = root, replays, trust
         self._turn = threading.Lock()
         self._verified: dict[str, _Verified] = {}
 
@@ -63,12 +65,17 @@ class Library:
         """Raises NotFound."""
         folder = self.folder(name)
         with self._turn:
-            signature, trust = _signature(folder), self._trust()
-            known = self._verified.get(name)
-            if known is None or (known.signature, known.trust) != (signature, trust):
-                verdict = verify(folder, known=Known(trust=trust))
-                known = self._verified[name] = _Verified(signature, trust, verdict, _told(folder, verdict))
-            return known.bundle
+            signature, trust = _signature(folder) + _signature(self._replays, RESULTS), self._trust()
+            verified = self._verified.get(name)
+            if verified is None or (verified.signature, verified.trust) != (signature, trust):
+                verdict = verify(folder, known=replace(self.known(name), trust=trust))
+                verified = self._verified[name] = _Verified(signature, trust, verdict, _told(folder, verdict))
+            return verified.bundle
+
+    def known(self, name: str) -> Known:
+        """What this server found out about the bundle as it is now. Raises NotFound."""
+        seal = _or_none(lambda: reading.Bundle(self.folder(name)).seal)
+        return replay_job.known(self._replays, seal) if seal else Known()
 
     def folder(self, name: str) -> Path:
         """Raises NotFound."""
@@ -80,10 +87,14 @@ class Library:
         return bool(NAME.fullmatch(name)) and (self._root / name).is_dir() and not (self._root / name).is_symlink()
 
 
-def _signature(folder: Path) -> Signature:
-    """Changes whenever a file does: nobody but the kernel sets ctime."""
-    entries = reading.Bundle(folder).entries
-    return tuple((name, facts.st_size, facts.st_ctime_ns, facts.st_ino) for name, facts in sorted(entries.items()))
+def _signature(folder: Path, names: tuple[str, ...] = ()) -> Signature:
+    """Changes whenever a file does (of those ``names``, if any are given): nobody but the kernel sets ctime."""
+    entries = reading.Bundle(folder).entries if folder.is_dir() else {}
+    return tuple(
+        (name, facts.st_size, facts.st_ctime_ns, facts.st_ino)
+        for name, facts in sorted(entries.items())
+        if not names or name.endswith(names)
+    )
 
 
 def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
