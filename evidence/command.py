@@ -86,7 +86,7 @@ def _seal(options: argparse.Namespace) -> int:
         return UNUSABLE
     print(f"Sealed {place}" + (f", signed by {signer.name}" if signer else ""))
     known = Known(trust=Trust((Key(signer.name, SIGNER, signer.public, own=True),)) if signer else Trust())
-    return _print_verdict(place, verify(place, known=known))
+    return _print_verdict(place, verify(place, known=known), known)
 
 
 def _sign(options: argparse.Namespace) -> int:
@@ -112,23 +112,24 @@ def _verify(options: argparse.Namespace) -> int:
         if options.trusted_keys and not options.trusted_keys.is_file():
             raise trust.TrustError(f"{options.trusted_keys}: there is no such file")
         believed = trust.read(options.trusted_keys) if options.trusted_keys else trust.known(home(), PINNED)
-        verdict = verify(options.bundle, known=Known(trust=believed))
+        known = Known(trust=believed)
+        verdict = verify(options.bundle, known=known)
     except (NotABundle, OSError, trust.TrustError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
     if options.json:
         print(canonical.pretty({"bundle": options.bundle.name, **typed.write(verdict)}), end="")
     else:
-        _print_verdict(options.bundle, verdict)
+        _print_verdict(options.bundle, verdict, known)
     if verdict.level < options.level:
         print(f"Error: level {options.level} was asked for, {verdict.level or 'none'} is reached", file=sys.stderr)
         return FINDINGS
     return VALID if verdict.valid else FINDINGS
 
 
-def _print_verdict(path: Path, verdict: Verdict) -> int:
+def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:
     try:
-        print(report.report(Bundle(path), verdict).sentence)
+        print(report.report(Bundle(path, known), verdict).sentence)
     except Unreadable as error:
         print(f"{path.name} cannot be told: {error}")
     _print_findings((item for item in verdict.results if item.result != PASS), sys.stdout)

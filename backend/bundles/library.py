@@ -65,8 +65,9 @@ class Library:
             signature, trust = _signature(folder), self._trust()
             known = self._verified.get(name)
             if known is None or (known.signature, known.trust) != (signature, trust):
-                verdict = verify(folder, known=Known(trust=trust))
-                known = self._verified[name] = _Verified(signature, trust, verdict, _told(folder, verdict))
+                bundle = reading.Bundle(folder, Known(trust=trust))
+                verdict = verify(folder, known=bundle.known)
+                known = self._verified[name] = _Verified(signature, trust, verdict, _told(bundle, verdict))
             return known.bundle
 
     def folder(self, name: str) -> Path:
@@ -85,9 +86,9 @@ def _signature(folder: Path) -> Signature:
     return tuple((name, facts.st_size, facts.st_ctime_ns, facts.st_ino) for name, facts in sorted(entries.items()))
 
 
-def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
+def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
     """The bundle as the page shows it. What cannot be read is null or empty; a check has the finding."""
-    bundle = reading.Bundle(folder)
+    folder = bundle.path
     manifest = _or_none(lambda: bundle.manifest)
     summary = _or_none(lambda: bundle.summary)
     told = _or_none(lambda: report(bundle, verdict)) or Report(folder.name, _unreadable(folder.name), (), ())
