@@ -60,6 +60,10 @@ def test_a_key_is_trusted_by_file_or_by_the_fingerprint_of_one_that_lies_here(
     into = tmp_path / "repository.json"
     assert main(["key", "trust", public.fingerprint, "--name", "bob", "--into", str(into)]) == 0
     assert json.loads(into.read_text())["keys"][0]["name"] == "bob"
+    assert main(["key", "trust", public.fingerprint, "--name", "bob", "--revoked", "a laptop was stolen"]) == 0
+    found = trust.known(home).find(public.fingerprint, "signer")
+    assert found is not None
+    assert found.revoked == "a laptop was stolen"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,11 @@ def test_a_bundle_can_be_left_unsigned_though_there_is_a_key(
     signing.new_key(home, "alice")
     assert main(["seal", str(ended), "--name", "plain", "--unsigned"]) == 0
     assert not (tmp_path / "bundles" / "plain" / "attestations").exists()
+    assert main(["sign", "plain", "--as-maker"]) == 0
+    assert "Signed plain and its provenance" in said(capsys)
     signing.new_key(home, "bob")
+    assert main(["sign", "plain", "--as-maker", "--key", "bob"]) == 2
+    assert "plain is signed already, by the key" in said(capsys)
     assert main(["seal", str(ended), "--name", "other"]) == 2
     assert "there are several keys (alice, bob)" in said(capsys)
     assert main(["seal", str(ended), "--name", "other", "--key", "bob"]) == 0

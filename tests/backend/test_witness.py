@@ -133,10 +133,10 @@ def test_the_server_signs_with_the_key_there_is_and_believes_it(tmp_path: Path) 
         trust.pin(settings.home / trust.FILE, trust.Pin("owner", "signer", public.pem, revoked="lost"))
         results = {item["id"]: item["result"] for item in client.get("/evidence/mine").json()["results"]}
         assert results["SIG-01"] == "fail"  # at the next look
-        (settings.submissions / trust.FILE).write_text("{")
+        (settings.home / trust.FILE).write_text("{")
+        (settings.submissions / trust.FILE).write_text("{}")
         assert client.get("/evidence/mine").json()["valid"] is True
         assert [item["name"] for item in client.get("/evidence").json()["bundles"]] == ["mine"]
-        (settings.submissions / trust.FILE).unlink()
         signing.new_key(settings.home, "second")
         response = client.post(f"/runs/{run}/seal", json={"name": "again"})
         assert response.status_code == 409
