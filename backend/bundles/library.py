@@ -68,8 +68,9 @@ class Library:
             signature, trust = _signature(folder) + _signature(self._replays, RESULTS), self._trust()
             verified = self._verified.get(name)
             if verified is None or (verified.signature, verified.trust) != (signature, trust):
-                verdict = verify(folder, known=replace(self.known(name), trust=trust))
-                verified = self._verified[name] = _Verified(signature, trust, verdict, _told(folder, verdict))
+                bundle = reading.Bundle(folder, replace(self.known(name), trust=trust))
+                verdict = verify(folder, known=bundle.known)
+                verified = self._verified[name] = _Verified(signature, trust, verdict, _told(bundle, verdict))
             return verified.bundle
 
     def known(self, name: str) -> Known:
@@ -97,9 +98,9 @@ def _signature(folder: Path, names: tuple[str, ...] = ()) -> Signature:
     )
 
 
-def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
+def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
     """The bundle as the page shows it. What cannot be read is null or empty; a check has the finding."""
-    bundle = reading.Bundle(folder)
+    folder = bundle.path
     manifest = _or_none(lambda: bundle.manifest)
     facts = _or_none(lambda: bundle.told)
     summary = _or_none(lambda: bundle.summary)
