@@ -67,7 +67,7 @@ class Library:
             known = self._verified.get(name)
             if known is None or (known.signature, known.trust) != (signature, trust):
                 verdict = verify(folder, known=Known(trust=trust))
-                known = self._verified[name] = _Verified(signature, trust, verdict, _told(folder, verdict))
+                known = self._verified[name] = _Verified(signature, trust, verdict, _told(folder, verdict, trust))
             return known.bundle
 
     def folder(self, name: str) -> Path:
@@ -86,7 +86,7 @@ def _signature(folder: Path) -> Signature:
     return tuple((name, facts.st_size, facts.st_ctime_ns, facts.st_ino) for name, facts in sorted(entries.items()))
 
 
-def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
+def _told(folder: Path, verdict: Verdict, trust: Trust) -> answers.Bundle:
     """The bundle as the page shows it. What cannot be read is null or empty; a check has the finding."""
     bundle = reading.Bundle(folder)
     manifest = _or_none(lambda: bundle.manifest)
@@ -118,7 +118,7 @@ def _told(folder: Path, verdict: Verdict) -> answers.Bundle:
         files=len(contents),
         bytes=sum(item.bytes for item in contents),
         origin="here",
-        signature=signature(bundle, verdict),
+        signature=signature(bundle, verdict, trust),
         claims=[answers.Claim(**asdict(claim)) for claim in told.claims],
         results=[
             answers.CheckResult(

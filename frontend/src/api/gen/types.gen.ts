@@ -2069,7 +2069,7 @@ export type Statement = {
     /**
      * Key Sha256
      *
-     * SHA-256 of the public key's DER encoding; empty where it cannot be read
+     * SHA-256 of the public key's SubjectPublicKeyInfo; empty where it cannot be read
      */
     key_sha256: string;
     /**
