@@ -28,6 +28,7 @@ export type {
   Preflights,
   Problem,
   Refused,
+  Replayed,
   Report as PreflightReport,
   Run,
   RunPage,

@@ -1,4 +1,5 @@
 /** Answers as the server gives them, complete; tests say only what matters to them. */
+import type { ReplayJob } from '../api/replays.ts'
 import type {
   Bundle,
   BundleSummary,
@@ -10,6 +11,7 @@ import type {
   Preflight,
   PreflightReport,
   PreflightSummary,
+  Replayed,
   Run,
   RunSummary,
 } from '../api/types.ts'
@@ -215,6 +217,42 @@ export function aBundleSummary(change: Partial<BundleSummary> = {}): BundleSumma
   }
 }
 
+export function aReplay(change: Partial<Replayed> = {}): Replayed {
+  return {
+    recorded_by: '',
+    from_step: 400,
+    to_step: 450,
+    chosen: 'drawn',
+    nonce: 'a reader’s words',
+    tier: 'T0',
+    tier_meaning: 'the same kind of machine, runtime and program: every bit must agree',
+    tier_because: 'AMD EPYC, jaxlib 0.10.2 and the program are the run’s',
+    machine: '1 × cpu, AMD EPYC',
+    own_source: false,
+    bit_equal: true,
+    comparisons: [{ what: 'loss', cap: 0, found: 0, where: 'step 401', within: true }],
+    control_factor: 1.01,
+    control_noticed: true,
+    regenerated: [{ what: 'samples of step 400', same: 3, total: 3, because: '' }],
+    seconds: 21.4,
+    made_at: '2026-02-01T10:00:00.000000Z',
+    ...change,
+  }
+}
+
+export function aJob(change: Partial<ReplayJob> = {}): ReplayJob {
+  return {
+    id: '20260201-100000-abcdef',
+    bundle: 'tiny_v1',
+    seal: 'e'.repeat(64),
+    state: 'running',
+    progress: { done: 10, total: 50, doing: 'step 410 of 450' },
+    asked_at: '2026-02-01T10:00:00.000000Z',
+    message: '',
+    ...change,
+  }
+}
+
 export function aBundle(change: Partial<Bundle> = {}): Bundle {
   return {
     ...aBundleSummary(),
@@ -254,6 +292,7 @@ export function aBundle(change: Partial<Bundle> = {}): Bundle {
     ],
     manifest: {},
     eval_summary: {},
+    replay: { because: 'nobody replayed this bundle here' },
     verify_commands: ['python -m evidence verify submission_runs/tiny_v1'],
     ...change,
   }
