@@ -77,7 +77,7 @@ def _server(settings: Settings, database: Database) -> Server:
         queue,
         follower,
         bell,
-        Library(settings.submissions),
+        Library(settings.submissions, settings.imported),
         Preflights(settings.preflights),
         Jobs(settings.preflights, settings.preflight_command),
     )

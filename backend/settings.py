@@ -19,7 +19,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``data/`` and the index; the commands get the folder as last word."""
+    """``home`` holds ``runs/``, ``preflights/``, ``imported/``, ``data/`` and the index; the commands get the folder
+    as last word."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -40,6 +41,11 @@ class Settings:
     @property
     def preflights(self) -> Path:
         return self.home / "preflights"
+
+    @property
+    def imported(self) -> Path:
+        """Bundles that others sent: ``<name here>/<the bundle's own name>/``."""
+        return self.home / "imported"
 
     @property
     def database(self) -> Path:
