@@ -70,6 +70,18 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verify.set_defaults(act=_verify)
 
+    exporting = commands.add_parser("export", help="write a bundle as one file that verifies as it does")
+    exporting.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
+    how = exporting.add_mutually_exclusive_group(required=True)
+    how.add_argument("--zip", metavar="FILE", help="as a zip")
+    how.add_argument("--bagit", metavar="PLACE", help="as a BagIt bag: a new folder, or FILE.zip")
+    exporting.set_defaults(act=_export)
+
+    importing = commands.add_parser("import", help="take in a bundle's zip, trusting none of it, and verify it")
+    importing.add_argument("archive", help="the zip")
+    importing.add_argument("--name", default="", help="what to call it here (default: its own name)")
+    importing.set_defaults(act=_import)
+
     sign = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
     sign.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
     sign.add_argument("--replay", action="store_true", help="also vouch for its replay/result.json, made by you")
@@ -258,6 +270,20 @@ def _key_trust(options: argparse.Namespace) -> int:
     return keys.pin(_home(), options.key, options.name, options.witness, options.into)
 
 
+def _export(options: argparse.Namespace) -> int:
+    from evidence.command import main as evidence
+
+    how = ["--zip", options.zip] if options.zip else ["--bagit", options.bagit]
+    return evidence(["export", str(_bundle(options.bundle)), *how])
+
+
+def _import(options: argparse.Namespace) -> int:
+    from evidence.command import main as evidence
+
+    name = ["--name", options.name] if options.name else []
+    return evidence(["import", options.archive, "--into", str(_home() / "imported"), *name])
+
+
 def _export_weights(options: argparse.Namespace) -> int:
     os.environ["JAX_PLATFORMS"] = "cpu"  # only files are read and written: leave the accelerator to who trains on it
     from evidence.canonical import JsonError
@@ -313,8 +339,12 @@ def _run(name: str) -> Path:
 
 
 def _bundle(name: str) -> Path:
-    """The folder of a bundle that was named by its folder or by its name."""
-    return Path(name) if Path(name).is_dir() else _submissions() / name
+    """The folder of a bundle that was named by its folder, or by its name here."""
+    imported = _home() / "imported" / name
+    if Path(name).is_dir():
+        return Path(name)
+    inside = sorted(imported.iterdir()) if imported.is_dir() else []
+    return inside[0] if inside and not (_submissions() / name).is_dir() else _submissions() / name
 
 
 def _config(path: Path) -> Path:

@@ -85,7 +85,7 @@ def _server(settings: Settings, database: Database) -> Server:
         follower,
         bell,
         witness,
-        Library(settings.submissions, partial(_trust, settings)),
+        Library(settings.submissions, settings.imported, partial(_trust, settings)),
         Preflights(settings.preflights),
         Jobs(settings.preflights, settings.preflight_command),
     )

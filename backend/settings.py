@@ -19,8 +19,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``data/`` and the index; the commands get the folder as last word.
-    ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
+    """``home`` holds ``runs/``, ``preflights/``, ``imported/``, ``data/`` and the index; the commands get the folder
+    as last word. ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -42,6 +42,11 @@ class Settings:
     @property
     def preflights(self) -> Path:
         return self.home / "preflights"
+
+    @property
+    def imported(self) -> Path:
+        """Bundles that others sent: ``<name here>/<the bundle's own name>/``."""
+        return self.home / "imported"
 
     @property
     def database(self) -> Path:

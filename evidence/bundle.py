@@ -17,6 +17,7 @@ from evidence import (
     attempts,
     canonical,
     config_file,
+    crate,
     events,
     manifest,
     preflight_comparison,
@@ -153,6 +154,7 @@ class _Sealing:
         self._write(reading.MANIFEST, canonical.pretty(document))
         self._write(reading.SUMMARY, canonical.pretty(typed.write(self._summary())))
         self._write(reading.README, report.readme(reading.Bundle(self.folder)))
+        self._write(reading.CRATE, crate.text(reading.Bundle(self.folder)))
         self._write(reading.SUMS, manifest_sums(self.folder))
 
     # Parts of the bundle.

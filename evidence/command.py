@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from evidence import attempts, bundle, canonical, record, report, rundir, signing, trust, typed
+from evidence import archive, attempts, bundle, canonical, record, report, rundir, signing, trust, typed
 from evidence.known import Known
 from evidence.provenance import REPOSITORY
 from evidence.reading import REPLAY, Bundle, Unreadable
@@ -59,6 +59,17 @@ def main(arguments: list[str]) -> int:
     )
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
+    exporting = commands.add_parser("export", help="write a bundle as one file that verifies as it does")
+    exporting.add_argument("bundle", type=Path, help="the bundle's folder")
+    how = exporting.add_mutually_exclusive_group(required=True)
+    how.add_argument("--zip", type=Path, metavar="FILE", help="as a zip")
+    how.add_argument("--bagit", type=Path, metavar="PLACE", help="as a BagIt bag: a new folder, or FILE.zip")
+    exporting.set_defaults(act=_export)
+    importing = commands.add_parser("import", help="unpack a bundle's zip, trusting none of it, and verify")
+    importing.add_argument("archive", type=Path, help="the zip")
+    importing.add_argument("--into", type=Path, required=True, help="folder of the imported bundles")
+    importing.add_argument("--name", default="", help="what to call it here (default: its own name)")
+    importing.set_defaults(act=_import)
     options = parser.parse_args(arguments)
     return int(options.act(options))
 
@@ -124,6 +135,33 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"Error: level {options.level} was asked for, {verdict.level or 'none'} is reached", file=sys.stderr)
         return FINDINGS
     return VALID if verdict.valid else FINDINGS
+
+
+def _export(options: argparse.Namespace) -> int:
+    if not options.bundle.is_dir():
+        print(f"Error: {options.bundle}: there is no folder of this name", file=sys.stderr)
+        return UNUSABLE
+    target = options.zip or options.bagit
+    try:
+        (archive.export_zip if options.zip else archive.export_bag)(options.bundle, target)
+    except archive.NotFaithful as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return FINDINGS
+    except (OSError, Unreadable) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return UNUSABLE
+    print(f"Exported {target}; unpacked again, it verifies as the bundle does")
+    return VALID
+
+
+def _import(options: argparse.Namespace) -> int:
+    try:
+        place = archive.take_in(options.archive, options.into, options.name)
+    except (archive.Refused, bundle.NameTaken, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return UNUSABLE
+    print(f"Imported {place}")
+    return _print_verdict(place, verify(place))
 
 
 def _print_verdict(path: Path, verdict: Verdict) -> int:

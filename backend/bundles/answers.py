@@ -48,7 +48,7 @@ class BundleSummary(BaseModel):
     spark: list[float]
     files: int
     bytes: int
-    origin: Literal["here", "imported"]
+    origin: Literal["here", "imported"] = Field(description="Sealed on this machine, or taken in from somebody else")
     signature: Signature
 
 

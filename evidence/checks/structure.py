@@ -14,7 +14,7 @@ from evidence.verdict import Finding
 
 family = Family("structure")
 
-DOCUMENTS = (reading.README, reading.MANIFEST, reading.SUMMARY, reading.SUMS)
+DOCUMENTS = (reading.README, reading.MANIFEST, reading.SUMMARY, reading.SUMS, reading.CRATE)
 LARGEST_FILE_BYTES = 50 * 2**20
 TEXT = (".md", ".json", ".jsonl", ".txt", ".yaml", ".py", ".sha256")
 MACHINE_PATH = re.compile(r"(^|[\s\"'=:(])(/(home|root|Users|kaggle|tmp|work|mnt|content|workspace)/|[A-Za-z]:\\)")

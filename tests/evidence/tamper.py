@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import bundle, canonical, events, reading, report
+from evidence import bundle, canonical, crate, events, reading, report
 
 Change = Callable[[Path], None]
 
@@ -84,15 +84,16 @@ def relog(folder: Path) -> None:
 
 
 def reseal(folder: Path) -> None:
-    """Recompute every descriptor, the README and MANIFEST.sha256."""
+    """Recompute every descriptor, the README, the crate and MANIFEST.sha256."""
     for name in (reading.MANIFEST, reading.SUMMARY):
         document = json.loads((folder / name).read_text())
         _redescribe(document, folder)
         (folder / name).write_text(json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
-    try:
-        (folder / reading.README).write_text(report.readme(reading.Bundle(folder)))
-    except (reading.Unreadable, ArithmeticError, ValueError, IndexError):
-        pass  # then the forger keeps the old one
+    for name, written in ((reading.README, report.readme), (reading.CRATE, crate.text)):
+        try:
+            (folder / name).write_text(written(reading.Bundle(folder)))
+        except (reading.Unreadable, ArithmeticError, ValueError, IndexError):
+            pass  # then the forger keeps the old one
     (folder / reading.SUMS).write_text(bundle.manifest_sums(folder))
 
 

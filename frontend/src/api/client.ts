@@ -40,8 +40,7 @@ export const api = {
   bundles: () => data(sdk.listEvidence()),
   bundle: (name: string) => data(sdk.showEvidence({ path: { name } })),
   importBundle,
-  deleteBundle: (name: string) =>
-    data(client.delete<{ 204: undefined }, unknown, true>({ url: '/evidence/{name}', path: { name } })),
+  deleteBundle: (name: string) => data(sdk.removeEvidence({ path: { name } })),
   replays: (name: string) =>
     data(client.get<{ 200: Replays }, unknown, true>({ url: '/evidence/{name}/replays', path: { name } })),
   createReplay: (name: string, body: ReplayRequest) =>
