@@ -199,7 +199,6 @@ export function aBundleSummary(change: Partial<BundleSummary> = {}): BundleSumma
     level: 'E2',
     level_meaning: 'coherent',
     valid: true,
-    origin: 'here',
     outcome: 'completed',
     hardware: '1 CPU device',
     model: 'gemma',
