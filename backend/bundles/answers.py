@@ -98,51 +98,6 @@ class LogLine(BaseModel):
     text: str
 
 
-class Comparison(BaseModel):
-    """One statistic of a replay beside what the verifier allows."""
-
-    what: str
-    cap: float
-    found: float
-    where: str
-    within: bool
-
-
-class Regenerated(BaseModel):
-    """Answers that were generated again from a sealed state; ``because`` says why none were."""
-
-    what: str
-    same: int
-    total: int
-    because: str
-
-
-class Replayed(BaseModel):
-    """The replay that counts for a bundle: made by this server, or signed by somebody it trusts."""
-
-    recorded_by: str = Field(description="Empty for a replay that this server made")
-    from_step: int
-    to_step: int
-    chosen: Literal["drawn", "asked"]
-    nonce: str
-    tier: str
-    tier_meaning: str
-    tier_because: str
-    machine: str
-    own_source: bool = Field(description="The bundle's own source was executed, not the installed code")
-    bit_equal: bool
-    comparisons: list[Comparison]
-    control_factor: float = Field(description="What the control multiplied every learning rate by")
-    control_noticed: bool = Field(description="The same caps refuse the control, as they must")
-    regenerated: list[Regenerated]
-    seconds: float
-    made_at: str
-
-
-class NotReplayed(BaseModel):
-    because: str
-
-
 class Bundle(BundleSummary):
     claims: list[Claim]
     results: list[CheckResult]
@@ -155,7 +110,6 @@ class Bundle(BundleSummary):
     predictions: list[Prediction]
     manifest: dict[str, Any] | None
     eval_summary: dict[str, Any] | None
-    replay: Replayed | NotReplayed
     verify_commands: list[str] = Field(description="How to verify it oneself")
 
 

@@ -201,7 +201,6 @@ def _told(folder: Path, verdict: Verdict, trust: Trust) -> answers.Bundle:
         predictions=_rows(bundle, "eval/predictions.jsonl", Prediction),
         manifest=_or_none(lambda: bundle.document(reading.MANIFEST)),
         eval_summary=_or_none(lambda: bundle.document(reading.SUMMARY)),
-        replay=answers.NotReplayed(because="nobody replayed this bundle here"),
         verify_commands=[
             f"python3 -m evidence verify submission_runs/{folder.name}",
             f"(cd submission_runs/{folder.name} && sha256sum --check {reading.SUMS})",

@@ -28,7 +28,6 @@ export type {
   Preflights,
   Problem,
   Refused,
-  Replayed,
   Report as PreflightReport,
   Run,
   RunPage,

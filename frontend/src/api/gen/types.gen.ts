@@ -106,10 +106,6 @@ export type Bundle = {
      */
     predictions: Array<Prediction>;
     /**
-     * Replay
-     */
-    replay: Replayed | NotReplayed;
-    /**
      * Results
      */
     results: Array<CheckResult>;
@@ -411,34 +407,6 @@ export type Columns = {
      * Step
      */
     step: Array<number>;
-};
-
-/**
- * Comparison
- *
- * One statistic of a replay beside what the verifier allows.
- */
-export type Comparison = {
-    /**
-     * Cap
-     */
-    cap: number;
-    /**
-     * Found
-     */
-    found: number;
-    /**
-     * What
-     */
-    what: string;
-    /**
-     * Where
-     */
-    where: string;
-    /**
-     * Within
-     */
-    within: boolean;
 };
 
 /**
@@ -1006,16 +974,6 @@ export type NotAsked = {
 };
 
 /**
- * NotReplayed
- */
-export type NotReplayed = {
-    /**
-     * Because
-     */
-    because: string;
-};
-
-/**
  * Overridden
  */
 export type Overridden = {
@@ -1466,114 +1424,6 @@ export type Refused = {
     plan: {
         [key: string]: boolean | number | string;
     };
-};
-
-/**
- * Regenerated
- *
- * Answers that were generated again from a sealed state; ``because`` says why none were.
- */
-export type Regenerated = {
-    /**
-     * Because
-     */
-    because: string;
-    /**
-     * Same
-     */
-    same: number;
-    /**
-     * Total
-     */
-    total: number;
-    /**
-     * What
-     */
-    what: string;
-};
-
-/**
- * Replayed
- *
- * The replay that counts for a bundle: made by this server, or signed by somebody it trusts.
- */
-export type Replayed = {
-    /**
-     * Bit Equal
-     */
-    bit_equal: boolean;
-    /**
-     * Chosen
-     */
-    chosen: 'drawn' | 'asked';
-    /**
-     * Comparisons
-     */
-    comparisons: Array<Comparison>;
-    /**
-     * Control Factor
-     *
-     * What the control multiplied every learning rate by
-     */
-    control_factor: number;
-    /**
-     * Control Noticed
-     *
-     * The same caps refuse the control, as they must
-     */
-    control_noticed: boolean;
-    /**
-     * From Step
-     */
-    from_step: number;
-    /**
-     * Machine
-     */
-    machine: string;
-    /**
-     * Made At
-     */
-    made_at: string;
-    /**
-     * Nonce
-     */
-    nonce: string;
-    /**
-     * Own Source
-     *
-     * The bundle's own source was executed, not the installed code
-     */
-    own_source: boolean;
-    /**
-     * Recorded By
-     *
-     * Empty for a replay that this server made
-     */
-    recorded_by: string;
-    /**
-     * Regenerated
-     */
-    regenerated: Array<Regenerated>;
-    /**
-     * Seconds
-     */
-    seconds: number;
-    /**
-     * Tier
-     */
-    tier: string;
-    /**
-     * Tier Because
-     */
-    tier_because: string;
-    /**
-     * Tier Meaning
-     */
-    tier_meaning: string;
-    /**
-     * To Step
-     */
-    to_step: number;
 };
 
 /**

@@ -19,21 +19,24 @@ export function ReplaySection({ bundle }: { readonly bundle: Bundle }) {
   const jobs = replays.data?.replays ?? []
   const going = jobs.find(isReplaying)
   const [latest] = jobs
-  const { replay } = bundle
-  const made = 'because' in replay ? undefined : replay
+  const made = jobs.find((job) => job.current && job.result)?.result
   const checks = bundle.results.filter((result) => result.id.startsWith('RPL-') && result.result !== 'not-run')
   const trained = bundle.curve.step.length > 0
   return (
     <Panel title="Replay" id="replay">
       <div className="grid grid-cols-1 gap-4">
-        {made ? <By by={made.recorded_by} /> : <NotMade bundle={bundle} />}
+        {made ? (
+          <p className="text-sm text-ink-2">Made on this server, from the sealed state, data and config.</p>
+        ) : (
+          <NotMade bundle={bundle} />
+        )}
         {checks.length > 0 && <ReplayChecks checks={checks} />}
         {made && <ReplayNumbers replay={made} />}
         {!going && latest && <Ended job={latest} />}
         {going ? (
           <ReplayGoingOn job={going} bundle={bundle.name} />
         ) : (
-          trained && <AskReplay bundle={bundle} again={made !== undefined} refused={replays.error} />
+          trained && <AskReplay bundle={bundle} again={!!made} refused={replays.error} />
         )}
         {trained && (
           <div className="max-w-xl">
@@ -45,29 +48,24 @@ export function ReplaySection({ bundle }: { readonly bundle: Bundle }) {
   )
 }
 
-function By({ by }: { readonly by: string }) {
-  return by ? (
-    <Notice tone="neutral" title={`Recorded, and signed by ${by}.`}>
-      <a href={placeAnchor({ path: STORED })} className="prose-link">
-        This result
-      </a>{' '}
-      came with the bundle. It counts, since that key is trusted here; only one made here would leave nothing to trust.
-    </Notice>
-  ) : (
-    <p className="text-sm text-ink-2">Made on this server, from the sealed state, data and config.</p>
-  )
-}
-
 /** A result that came with the bundle is a claim like any other, unless somebody trusted has signed it. */
 function NotMade({ bundle }: { readonly bundle: Bundle }) {
-  if (bundle.contents.some((file) => file.path === STORED))
-    return (
+  const stored = bundle.contents.some((file) => file.path === STORED)
+  const vouched = bundle.signature.statements.find((item) => item.state === 'trusted' && item.says.includes(STORED))
+  const link = (
+    <a href={placeAnchor({ path: STORED })} className="prose-link">
+      {STORED}
+    </a>
+  )
+  if (stored)
+    return vouched ? (
+      <Notice tone="neutral" title={`Recorded, and signed by ${vouched.signer}.`}>
+        {link} came with the bundle. It counts, since that key is trusted here; only one made here leaves nothing to
+        trust.
+      </Notice>
+    ) : (
       <Notice tone="warn" title="Recorded by nobody you know.">
-        The bundle brings{' '}
-        <a href={placeAnchor({ path: STORED })} className="prose-link">
-          a replay’s result
-        </a>{' '}
-        along. It counts for nothing until it is made again here.
+        {link} came with the bundle. It counts for nothing until it is made again here.
       </Notice>
     )
   return (
