@@ -82,7 +82,7 @@ def _server(settings: Settings, database: Database) -> Server:
     queue = Queue(settings.runs, store, launch, local.request_stop)
     witness = Witness(settings.runs, settings.home)
     follower = Follower(settings.runs, database, store, queue, bell, witness)
-    library = Library(settings.submissions, settings.replays, partial(_trust, settings))
+    library = Library(settings.submissions, settings.imported, settings.replays, partial(_trust, settings))
     return Server(
         settings,
         store,

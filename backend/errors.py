@@ -4,7 +4,9 @@ Refused                   the server's own refusals; each names a field where th
 ├── NotFound              there is no such run, bundle or file
 ├── Conflict              the thing is not in a state for this
 ├── Invalid               the request cannot be carried out as it stands
-└── Forbidden             the request comes from where it must not
+├── Forbidden             the request comes from where it must not
+├── WrongType             the body is of a type that is not taken here
+└── OutOfRange            the part asked for is none of the file
 """
 
 from __future__ import annotations
@@ -75,6 +77,14 @@ class Forbidden(Refused):
     pass
 
 
+class WrongType(Refused):
+    pass
+
+
+class OutOfRange(Refused):
+    pass
+
+
 def on_field(field: str, message: str) -> Invalid:
     return Invalid(message, [FieldProblem(field, message)])
 
@@ -142,7 +152,14 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-STATUS: dict[type[Exception], int] = {NotFound: 404, Conflict: 409, Invalid: 422, Forbidden: 403}
+STATUS: dict[type[Exception], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 422,
+    Forbidden: 403,
+    WrongType: 415,
+    OutOfRange: 416,
+}
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     status: {

@@ -16,8 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.errors import problem
 from backend.settings import Settings
+from evidence.archive import LARGEST_ARCHIVE_BYTES
 
 LARGEST_BODY_BYTES = 1 << 20
+LARGER_BODIES = {("POST", "/evidence"): LARGEST_ARCHIVE_BYTES}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE = "assay_token"
 OPEN_PATHS = ("/health",)
@@ -95,9 +97,10 @@ class Guard:
 
     async def _bounded(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         """Pass the request on unless its body is too large, declared or not."""
-        refusal = problem(413, f"a request may have at most {LARGEST_BODY_BYTES:,} bytes")
+        most = LARGER_BODIES.get((scope["method"], scope["path"]), LARGEST_BODY_BYTES)
+        refusal = problem(413, f"a request may have at most {most:,} bytes")
         declared = headers.get("content-length", "0")
-        if not declared.isdigit() or len(declared) > 15 or int(declared) > LARGEST_BODY_BYTES:
+        if not declared.isdigit() or len(declared) > 15 or int(declared) > most:
             await refusal(scope, receive, send)
             return
         seen = 0
@@ -106,11 +109,11 @@ class Guard:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            return message if seen <= LARGEST_BODY_BYTES else {"type": "http.disconnect"}
+            return message if seen <= most else {"type": "http.disconnect"}
 
         async def replaced(message: Message) -> None:
             """Whatever the application makes of a body that broke off, the answer is the refusal."""
-            if seen <= LARGEST_BODY_BYTES:
+            if seen <= most:
                 await send(message)
             elif message["type"] == "http.response.start":
                 await refusal(scope, receive, send)

@@ -19,8 +19,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``data/`` and the index; the commands get the folder as
-    last word. ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
+    """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the commands get
+    the folder as last word. ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -47,6 +47,11 @@ class Settings:
     @property
     def replays(self) -> Path:
         return self.home / "replays"
+
+    @property
+    def imported(self) -> Path:
+        """Bundles that others sent: ``<name here>/<the bundle's own name>/``."""
+        return self.home / "imported"
 
     @property
     def database(self) -> Path:

@@ -135,7 +135,7 @@ def _limits(verdict: Verdict) -> Iterable[str]:
     if "SIG-06" in held:
         yield "The witness is believed: whoever controls trainer and witness could have made these rows up."
     else:
-        yield "No outsider countersigned: a run relabelled in every file, on the same kind of hardware, looks like this."
+        yield "No outsider countersigned: a run relabelled in every file, on the same kind of hardware, looks so."
     yield "Whether the experiment is good science is not checked."
 
 

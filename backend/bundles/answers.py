@@ -15,7 +15,9 @@ class Statement(BaseModel):
     file: str
     state: Literal["trusted", "unknown", "invalid"]
     signer: str = Field(description="The name its key is pinned under; empty for a key that nobody here knows")
-    key_sha256: str = Field(description="SHA-256 of the public key's DER encoding; empty where it cannot be read")
+    key_sha256: str = Field(
+        description="SHA-256 of the public key's SubjectPublicKeyInfo; empty where it cannot be read"
+    )
     says: str = Field(description="What is stated, in a sentence")
 
 
@@ -46,7 +48,7 @@ class BundleSummary(BaseModel):
     spark: list[float]
     files: int
     bytes: int
-    origin: Literal["here", "imported"]
+    origin: Literal["here", "imported"] = Field(description="Sealed on this machine, or taken in from somebody else")
     signature: Signature
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from backend.bundles import answers
 from backend.bundles.signature import signature
-from backend.errors import NotFound
+from backend.errors import Conflict, Invalid, NotFound
 from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
 from backend.runs.ingest import tokens_per_second
-from evidence import reading, replay_job
+from evidence import archive, reading, replay_job
+from evidence.bundle import NameTaken
 from evidence.events import LOG_MARK
 from evidence.known import Known
 from evidence.manifest import Performed
 from evidence.reading import Unreadable
 from evidence.report import hardware, report
-from evidence.spec import NAME
+from evidence.spec import NAME, Problem
 from evidence.trust import Trust
 from evidence.verdict import LEVEL_MEANING, Report, Verdict
 from evidence.verify import verify
@@ -42,18 +45,20 @@ class _Verified:
 
 
 class Library:
-    """The bundles below ``root``, as one sees them who believes the keys of ``trust``. What jobs below ``replays``
-    found out about a bundle's very bytes is known of it."""
+    """The bundles below ``root``, and those that others sent, in ``imported/<name>/<their own name>``, as one sees them
+    who believes the keys of ``trust``. What jobs below ``replays`` found out of a bundle's very bytes is known."""
 
-    def __init__(self, root: Path, replays: Path, trust: Callable[[], Trust]) -> None:
-        self._root, self._replays, self._trust = root, replays, trust
+    def __init__(self, root: Path, imported: Path, replays: Path, trust: Callable[[], Trust]) -> None:
+        self._root, self._imported, self._replays, self._trust = root, imported, replays, trust
+        self._taking_in = threading.Lock()
         self._turn = threading.Lock()
         self._verified: dict[str, _Verified] = {}
 
     def summaries(self) -> list[answers.BundleSummary]:
         """Newest first; those that cannot be read last."""
-        names = sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
-        found = [self.summary(name) for name in names if self._is_bundle(name)]
+        roots = (root for root in (self._root, self._imported) if root.is_dir())
+        names = sorted({path.name for root in roots for path in root.iterdir()})
+        found = [self.summary(name) for name in names if self._place(name)]
         return sorted(found, key=lambda item: item.finished_at or "", reverse=True)
 
     def summary(self, name: str) -> answers.BundleSummary:
@@ -70,7 +75,10 @@ class Library:
             if verified is None or (verified.signature, verified.trust) != (signature, trust):
                 bundle = reading.Bundle(folder, replace(self.known(name), trust=trust))
                 verdict = verify(folder, known=bundle.known)
-                verified = self._verified[name] = _Verified(signature, trust, verdict, _told(bundle, verdict))
+                told = _told(bundle, verdict)
+                if self.is_imported(name):
+                    told = _as_imported(told, name, folder.name)
+                verified = self._verified[name] = _Verified(signature, trust, verdict, told)
             return verified.bundle
 
     def known(self, name: str) -> Known:
@@ -80,12 +88,66 @@ class Library:
 
     def folder(self, name: str) -> Path:
         """Raises NotFound."""
-        if not self._is_bundle(name):
+        if (place := self._place(name)) is None:
             raise NotFound(f"there is no bundle {name[:100]!r}")
-        return self._root / name
+        return place
 
-    def _is_bundle(self, name: str) -> bool:
-        return bool(NAME.fullmatch(name)) and (self._root / name).is_dir() and not (self._root / name).is_symlink()
+    def is_imported(self, name: str) -> bool:
+        return not _is_folder(self._root / name) and self._place(name) is not None
+
+    def take_in(self, upload: IO[bytes], name: str) -> str:
+        """What the bundle in a zip is called from now on: ``name``, or its own. Raises Conflict, Invalid."""
+        with self._taking_in:
+            try:
+                place = archive.take_in(upload, self._imported, name).parent
+            except NameTaken as error:
+                raise Conflict(str(error)) from None
+            except archive.Refused as error:
+                where = "name" if name and error.entry == name and not NAME.fullmatch(name) else error.entry
+                raise Invalid(f"the upload is refused: {error}", [Problem(where or "body", str(error))]) from None
+            if (self._root / place.name).exists():
+                shutil.rmtree(place)
+                raise Conflict(f"there is a bundle named {place.name} already; choose another name")
+            return place.name
+
+    def remove(self, name: str) -> None:
+        """Remove what was taken in. Raises NotFound, Conflict."""
+        self.folder(name)
+        if not self.is_imported(name):
+            raise Conflict(f"{name} was sealed on this machine; only imported bundles can be removed here")
+        with self._taking_in, self._turn:
+            self._verified.pop(name, None)
+            going = Path(tempfile.mkdtemp(prefix=".removing-", dir=self._imported))
+            try:
+                (self._imported / name).rename(going / name)
+            except FileNotFoundError:
+                raise NotFound(f"there is no bundle {name[:100]!r}") from None
+            finally:
+                shutil.rmtree(going, ignore_errors=True)
+
+    def _place(self, name: str) -> Path | None:
+        """The bundle's folder; one that was sealed here comes before an imported one of its name."""
+        if not NAME.fullmatch(name):
+            return None
+        if _is_folder(self._root / name):
+            return self._root / name
+        if not _is_folder(self._imported / name):
+            return None
+        inside = [path for path in (self._imported / name).iterdir() if _is_folder(path)]
+        return inside[0] if len(inside) == 1 else None
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _as_imported(told: answers.Bundle, name: str, own: str) -> answers.Bundle:
+    commands = [
+        f"unzip {name}.zip",
+        f"python3 -m evidence verify {own}",
+        f"(cd {own} && sha256sum --check {reading.SUMS})",
+    ]
+    return told.model_copy(update={"name": name, "origin": "imported", "verify_commands": commands})
 
 
 def _signature(folder: Path, names: tuple[str, ...] = ()) -> Signature:
@@ -131,7 +193,7 @@ def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
         files=len(contents),
         bytes=sum(item.bytes for item in contents),
         origin="here",
-        signature=signature(bundle, verdict),
+        signature=signature(bundle, verdict, bundle.known.trust),
         claims=[answers.Claim(**asdict(claim)) for claim in told.claims],
         results=[
             answers.CheckResult(

@@ -1,35 +1,57 @@
-"""Who signed a bundle, for the page: the signature checks' results and the statements beside the seal."""
+"""Who signed a bundle, for the page: the statements beside its seal, and what they are worth to this server."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from backend.bundles import answers
-from evidence import reading
-from evidence.verdict import FAIL, PASS, Verdict
+from evidence import attestations, dsse, reading
+from evidence.trust import SIGNER, Trust
+from evidence.verdict import FAIL, Verdict
 
-STATEMENTS = "attestations/"
-TRUST = "SIG-05"
-"""The check that passes only for a signer whose key was pinned before."""
+State = Literal["trusted", "unknown", "invalid"]
+HOLD = ("SIG-01", "SIG-02", "SIG-03", "SIG-04")
+"""The checks whose findings make a statement invalid."""
 
-State = Literal["unsigned", "trusted", "unknown", "invalid"]
+SAYS = {
+    attestations.MODEL: "every sealed file, by its digest",
+    attestations.PROVENANCE: "what was asked, from what it was made, and by whom",
+}
+LATER_SAYS = {"verdict": "a verifier's verdict over the seal", "replay": f"a replay's result, {reading.REPLAY}"}
 
 
-def signature(bundle: reading.Bundle, verdict: Verdict) -> answers.Signature:
-    """As the checks found it; nothing that a bundle says of its own signer is repeated unless they hold."""
-    files = [name for name in bundle.files if name.startswith(STATEMENTS)]
-    results = {result.id: result.result for result in verdict.results if result.id.startswith("SIG-")}
-    state: State = "unknown"
-    if not files:
-        state = "unsigned"
-    elif any(result == FAIL for result in results.values()):
+def signature(bundle: reading.Bundle, verdict: Verdict, trust: Trust) -> answers.Signature:
+    """As the checks found it. A name is told only where its key was pinned: no bundle names its own signer."""
+    refused = {
+        finding.file
+        for result in verdict.results
+        if result.id in HOLD and result.result == FAIL
+        for finding in result.findings
+    }
+    statements = [_statement(bundle, name, trust, name in refused) for name in attestations.files(bundle)]
+    by_file = {statement.file: statement for statement in statements}
+    tree = by_file.get(attestations.MODEL) or by_file.get(attestations.PROVENANCE)
+    state: Literal["unsigned", "trusted", "unknown", "invalid"] = tree.state if tree else "unsigned"
+    if refused or any(statement.state == "invalid" for statement in statements):
         state = "invalid"
-    elif results.get(TRUST) == PASS:
-        state = "trusted"
-    statements = [
-        answers.Statement(
-            file=name, state="unknown" if state == "unsigned" else state, signer="", key_sha256="", says="a statement"
-        )
-        for name in files
-    ]
-    return answers.Signature(state=state, signer="", key_sha256="", statements=statements)
+    return answers.Signature(
+        state=state,
+        signer=tree.signer if tree and state == "trusted" else "",
+        key_sha256=tree.key_sha256 if tree else "",
+        statements=statements,
+    )
+
+
+def _statement(bundle: reading.Bundle, name: str, trust: Trust, refused: bool) -> answers.Statement:
+    later = attestations.LATER.fullmatch(name)
+    says = SAYS.get(name) or (LATER_SAYS[later[1]] if later else "a statement that this version does not know")
+    try:
+        signed = dsse.read(bundle.bytes(name))
+    except (dsse.Malformed, reading.Unreadable):
+        return answers.Statement(file=name, state="invalid", signer="", key_sha256="", says=says)
+    key = trust.find(signed.keyid, SIGNER)
+    state: State = "invalid" if refused else "unknown"
+    if key and not refused:
+        state = "trusted" if not key.revoked and signed.verifies(key.public) else "invalid"
+    signer = key.name if key and state == "trusted" else ""
+    return answers.Statement(file=name, state=state, signer=signer, key_sha256=signed.keyid, says=says)

@@ -20,6 +20,8 @@ def seal(server: Server, run: Path, name: str | None) -> str:
     check_name(wanted)
     if summary.state in LIVE:
         raise Conflict(f"run {run.name} is {summary.state}; only a run that has ended can be sealed")
+    if server.library.is_imported(wanted):
+        raise Conflict(f"there is an imported bundle named {wanted} already; choose another name")
     server.witness.settle(run)
     try:
         signer = signing.chosen(server.settings.home, server.settings.key)

@@ -25,6 +25,8 @@ async function addresses(page: Page): Promise<string[]> {
     ...preflights.map((preflight) => `/preflights/${preflight.id}`),
     ...runs.slice(0, 1).flatMap((run) => TABS.map((tab) => `/runs/${run.id}?tab=${tab}`)),
     ...bundles.map((bundle) => `/evidence/${bundle.name}`),
+    ...bundles.slice(0, 1).map((bundle) => `/evidence/${bundle.name}#file-run_manifest.json:$.hardware`),
+    `/evidence/compare?${bundles.map((bundle, index) => `${'ab'[index]}=${bundle.name}`).join('&')}`,
   ]
 }
 

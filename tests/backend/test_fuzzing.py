@@ -20,6 +20,7 @@ from tests.backend.conftest import make_settings
 from tests.runs import ROOT
 
 load_all_checks()
+schemathesis.serializer.alias("application/zip", "application/octet-stream")
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 There = tuple[Client, dict[str, dict[str, str]]]

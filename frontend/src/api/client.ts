@@ -3,7 +3,7 @@ import { client } from './gen/client.gen.ts'
 import * as sdk from './gen/sdk.gen.ts'
 import { importBundle } from './import.ts'
 import { OfflineError, refusal } from './problems.ts'
-import type { ReplayJob, ReplayRequest, Replays } from './replays.ts'
+import type { ReplayJob, ReplayJobs, ReplayRequest } from './replays.ts'
 import type { PreflightRequest, RunRequest } from './types.ts'
 
 client.setConfig({ baseUrl: globalThis.location.origin, headers: { Accept: 'application/json' } })
@@ -40,10 +40,9 @@ export const api = {
   bundles: () => data(sdk.listEvidence()),
   bundle: (name: string) => data(sdk.showEvidence({ path: { name } })),
   importBundle,
-  deleteBundle: (name: string) =>
-    data(client.delete<{ 204: undefined }, unknown, true>({ url: '/evidence/{name}', path: { name } })),
+  deleteBundle: (name: string) => data(sdk.removeEvidence({ path: { name } })),
   replays: (name: string) =>
-    data(client.get<{ 200: Replays }, unknown, true>({ url: '/evidence/{name}/replays', path: { name } })),
+    data(client.get<{ 200: ReplayJobs }, unknown, true>({ url: '/evidence/{name}/replays', path: { name } })),
   createReplay: (name: string, body: ReplayRequest) =>
     data(
       client.post<{ 201: ReplayJob }, unknown, true>({

@@ -1,4 +1,5 @@
 /** Answers as the server gives them, complete; tests say only what matters to them. */
+import type { ReplayJob, ReplayResult } from '../api/replays.ts'
 import type {
   Bundle,
   BundleSummary,
@@ -211,6 +212,51 @@ export function aBundleSummary(change: Partial<BundleSummary> = {}): BundleSumma
     bytes: 2048,
     origin: 'here',
     signature: { state: 'unsigned', signer: '', key_sha256: '', statements: [] },
+    ...change,
+  }
+}
+
+export function aReplay(change: Partial<ReplayResult> = {}): ReplayResult {
+  return {
+    sentence: 'Steps 401 to 450 came out the same to the bit.',
+    agrees: true,
+    bit_equal: true,
+    from_step: 400,
+    to_step: 450,
+    chosen: 'drawn',
+    nonce: 'my words',
+    tier: 'T0',
+    tier_meaning: 'the same kind of machine, runtime and program: every bit must agree',
+    tier_because: 'AMD EPYC, jaxlib 0.10.2 and the program are the run’s',
+    device: '1 × cpu, AMD EPYC',
+    compared: [{ what: 'loss', cap: 0, found: 0, where: 'step 401', within: true, control: 0.002 }],
+    control_factor: 1.01,
+    control_noticed: true,
+    samples: { items: 3, same: 3, ties: 0, because: '' },
+    predictions: { items: 64, same: 63, ties: 1, because: '' },
+    seconds: 21.4,
+    made_at: '2026-02-01T10:00:00.000000Z',
+    ...change,
+  }
+}
+
+export function aJob(change: Partial<ReplayJob> = {}): ReplayJob {
+  return {
+    id: '20260201-100000-abcdef',
+    bundle: 'tiny_v1',
+    seal: 'e'.repeat(64),
+    current: true,
+    state: 'running',
+    message: '',
+    from_step: null,
+    to_step: null,
+    draw: 'my words',
+    progress: { done: 10, total: 50, doing: 'step 410 of 450', time: '2026-02-01T10:00:04.000000Z' },
+    queue_position: null,
+    asked_at: '2026-02-01T10:00:00.000000Z',
+    started_at: '2026-02-01T10:00:01.000000Z',
+    ended_at: null,
+    result: null,
     ...change,
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateReplayData, CreateReplayErrors, CreateReplayResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, ListSchemasData, ListSchemasErrors, ListSchemasResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowReplayData, ShowReplayErrors, ShowReplayLogData, ShowReplayLogErrors, ShowReplayLogResponses, ShowReplayResponses, ShowRunData, ShowRunErrors, ShowRunResponses, ShowSchemaData, ShowSchemaErrors, ShowSchemaResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
+import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateReplayData, CreateReplayErrors, CreateReplayResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceBagData, DownloadEvidenceBagErrors, DownloadEvidenceBagResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ImportEvidenceData, ImportEvidenceErrors, ImportEvidenceResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, ListSchemasData, ListSchemasErrors, ListSchemasResponses, RemoveEvidenceData, RemoveEvidenceErrors, RemoveEvidenceResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowReplayData, ShowReplayErrors, ShowReplayLogData, ShowReplayLogErrors, ShowReplayLogResponses, ShowReplayResponses, ShowRunData, ShowRunErrors, ShowRunResponses, ShowSchemaData, ShowSchemaErrors, ShowSchemaResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -31,6 +31,29 @@ export const listConfigs = <ThrowOnError extends boolean = true>(options?: Optio
 export const listEvidence = <ThrowOnError extends boolean = true>(options?: Options<ListEvidenceData, ThrowOnError>): RequestResult<ListEvidenceResponses, ListEvidenceErrors, ThrowOnError> => (options?.client ?? client).get<ListEvidenceResponses, ListEvidenceErrors, ThrowOnError>({ url: '/evidence', ...options });
 
 /**
+ * Import Evidence
+ *
+ * Take in the zip of a bundle. What does not verify is kept and shown with its findings; what is no sound archive
+ * of a bundle is refused, with the entry that is wrong.
+ */
+export const importEvidence = <ThrowOnError extends boolean = true>(options: Options<ImportEvidenceData, ThrowOnError>): RequestResult<ImportEvidenceResponses, ImportEvidenceErrors, ThrowOnError> => (options.client ?? client).post<ImportEvidenceResponses, ImportEvidenceErrors, ThrowOnError>({
+    bodySerializer: null,
+    url: '/evidence',
+    ...options,
+    headers: {
+        'Content-Type': 'application/zip',
+        ...options.headers
+    }
+});
+
+/**
+ * Remove Evidence
+ *
+ * Remove an imported bundle; one that was sealed here stays.
+ */
+export const removeEvidence = <ThrowOnError extends boolean = true>(options: Options<RemoveEvidenceData, ThrowOnError>): RequestResult<RemoveEvidenceResponses, RemoveEvidenceErrors, ThrowOnError> => (options.client ?? client).delete<RemoveEvidenceResponses, RemoveEvidenceErrors, ThrowOnError>({ url: '/evidence/{name}', ...options });
+
+/**
  * Show Evidence
  */
 export const showEvidence = <ThrowOnError extends boolean = true>(options: Options<ShowEvidenceData, ThrowOnError>): RequestResult<ShowEvidenceResponses, ShowEvidenceErrors, ThrowOnError> => (options.client ?? client).get<ShowEvidenceResponses, ShowEvidenceErrors, ThrowOnError>({ url: '/evidence/{name}', ...options });
@@ -43,9 +66,17 @@ export const showEvidence = <ThrowOnError extends boolean = true>(options: Optio
 export const downloadEvidence = <ThrowOnError extends boolean = true>(options: Options<DownloadEvidenceData, ThrowOnError>): RequestResult<DownloadEvidenceResponses, DownloadEvidenceErrors, ThrowOnError> => (options.client ?? client).get<DownloadEvidenceResponses, DownloadEvidenceErrors, ThrowOnError>({ url: '/evidence/{name}/archive.zip', ...options });
 
 /**
+ * Download Evidence Bag
+ *
+ * The whole bundle in a BagIt bag; the same bytes for the same bundle.
+ */
+export const downloadEvidenceBag = <ThrowOnError extends boolean = true>(options: Options<DownloadEvidenceBagData, ThrowOnError>): RequestResult<DownloadEvidenceBagResponses, DownloadEvidenceBagErrors, ThrowOnError> => (options.client ?? client).get<DownloadEvidenceBagResponses, DownloadEvidenceBagErrors, ThrowOnError>({ url: '/evidence/{name}/bag.zip', ...options });
+
+/**
  * Show Evidence File
  *
- * One file of a bundle: text is shown as plain text, everything else is downloaded.
+ * One file of a bundle: text is shown as plain text, everything else is downloaded. With ``offset`` or
+ * ``limit_bytes`` a part of a text, whole characters only, and Content-Range says which.
  */
 export const showEvidenceFile = <ThrowOnError extends boolean = true>(options: Options<ShowEvidenceFileData, ThrowOnError>): RequestResult<ShowEvidenceFileResponses, ShowEvidenceFileErrors, ThrowOnError> => (options.client ?? client).get<ShowEvidenceFileResponses, ShowEvidenceFileErrors, ThrowOnError>({ url: '/evidence/{name}/files/{path}', ...options });
 

@@ -113,6 +113,8 @@ export type Bundle = {
     name: string;
     /**
      * Origin
+     *
+     * Sealed on this machine, or taken in from somebody else
      */
     origin: 'here' | 'imported';
     /**
@@ -234,6 +236,8 @@ export type BundleSummary = {
     name: string;
     /**
      * Origin
+     *
+     * Sealed on this machine, or taken in from somebody else
      */
     origin: 'here' | 'imported';
     /**
@@ -2321,7 +2325,7 @@ export type Statement = {
     /**
      * Key Sha256
      *
-     * SHA-256 of the public key's DER encoding; empty where it cannot be read
+     * SHA-256 of the public key's SubjectPublicKeyInfo; empty where it cannot be read
      */
     key_sha256: string;
     /**
@@ -2498,6 +2502,114 @@ export type ListEvidenceResponses = {
 
 export type ListEvidenceResponse = ListEvidenceResponses[keyof ListEvidenceResponses];
 
+export type ImportEvidenceData = {
+    body: Blob | File;
+    path?: never;
+    query?: {
+        /**
+         * Name
+         */
+        name?: string;
+    };
+    url: '/evidence';
+};
+
+export type ImportEvidenceErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ImportEvidenceError = ImportEvidenceErrors[keyof ImportEvidenceErrors];
+
+export type ImportEvidenceResponses = {
+    /**
+     * Successful Response
+     */
+    201: BundleSummary;
+};
+
+export type ImportEvidenceResponse = ImportEvidenceResponses[keyof ImportEvidenceResponses];
+
+export type RemoveEvidenceData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/evidence/{name}';
+};
+
+export type RemoveEvidenceErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type RemoveEvidenceError = RemoveEvidenceErrors[keyof RemoveEvidenceErrors];
+
+export type RemoveEvidenceResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type RemoveEvidenceResponse = RemoveEvidenceResponses[keyof RemoveEvidenceResponses];
+
 export type ShowEvidenceData = {
     body?: never;
     path: {
@@ -2606,23 +2718,19 @@ export type DownloadEvidenceResponses = {
 
 export type DownloadEvidenceResponse = DownloadEvidenceResponses[keyof DownloadEvidenceResponses];
 
-export type ShowEvidenceFileData = {
+export type DownloadEvidenceBagData = {
     body?: never;
     path: {
         /**
          * Name
          */
         name: string;
-        /**
-         * Path
-         */
-        path: string;
     };
     query?: never;
-    url: '/evidence/{name}/files/{path}';
+    url: '/evidence/{name}/bag.zip';
 };
 
-export type ShowEvidenceFileErrors = {
+export type DownloadEvidenceBagErrors = {
     /**
      * Bad Request
      */
@@ -2653,6 +2761,77 @@ export type ShowEvidenceFileErrors = {
     422: Problem;
 };
 
+export type DownloadEvidenceBagError = DownloadEvidenceBagErrors[keyof DownloadEvidenceBagErrors];
+
+export type DownloadEvidenceBagResponses = {
+    /**
+     * Successful Response
+     */
+    200: Blob | File;
+};
+
+export type DownloadEvidenceBagResponse = DownloadEvidenceBagResponses[keyof DownloadEvidenceBagResponses];
+
+export type ShowEvidenceFileData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+        /**
+         * Path
+         */
+        path: string;
+    };
+    query?: {
+        /**
+         * Offset
+         */
+        offset?: number | null;
+        /**
+         * Limit Bytes
+         */
+        limit_bytes?: number | null;
+    };
+    url: '/evidence/{name}/files/{path}';
+};
+
+export type ShowEvidenceFileErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Range Not Satisfiable
+     */
+    416: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
 export type ShowEvidenceFileError = ShowEvidenceFileErrors[keyof ShowEvidenceFileErrors];
 
 export type ShowEvidenceFileResponses = {
@@ -2660,6 +2839,10 @@ export type ShowEvidenceFileResponses = {
      * Successful Response
      */
     200: Blob | File;
+    /**
+     * Partial Content
+     */
+    206: Blob | File;
 };
 
 export type ShowEvidenceFileResponse = ShowEvidenceFileResponses[keyof ShowEvidenceFileResponses];

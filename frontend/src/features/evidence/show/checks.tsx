@@ -21,8 +21,11 @@ export function Checks({ bundle }: { readonly bundle: Bundle }) {
   const anchor = useAnchor()
   const attention = bundle.results.filter((result) => result.result !== 'pass')
   const pointed = (result: CheckResult) => anchor === `#check-${result.id}`
+  const printing = usePrinting()
   const shown =
-    which === 'all' ? bundle.results : bundle.results.filter((result) => result.result !== 'pass' || pointed(result))
+    which === 'all' || printing
+      ? bundle.results
+      : bundle.results.filter((result) => result.result !== 'pass' || pointed(result))
   const families = Map.groupBy(shown, (result) => result.family)
   return (
     <Panel

@@ -41,7 +41,7 @@ export function AskReplay({ bundle, again, refused }: AskReplayProps) {
           <input
             id="replay-draw"
             className="field text-sm"
-            maxLength={100}
+            maxLength={200}
             autoComplete="off"
             value={draw}
             onChange={(event) => setDraw(event.target.value)}
@@ -79,7 +79,7 @@ export function ReplayGoingOn({ job, bundle }: ReplayGoingOnProps) {
     <div className="grid gap-2 rounded-lg bg-sunken px-4 py-3">
       <div className="flex flex-wrap items-center justify-between gap-3">
         <p role="status" className="text-sm first-letter:uppercase">
-          {job.state === 'queued' ? 'Waiting for its turn' : doing || 'Starting'}…
+          {job.state === 'queued' ? waiting(job) : doing || 'Starting'}…
         </p>
         <Button small look="danger" disabled={cancel.isPending} onClick={() => cancel.mutate()}>
           <X aria-hidden size={14} /> Cancel
@@ -89,4 +89,8 @@ export function ReplayGoingOn({ job, bundle }: ReplayGoingOnProps) {
       {cancel.error && <Failure title="It was not cancelled." reason={cancel.error.message} />}
     </div>
   )
+}
+
+function waiting({ queue_position: place }: ReplayJob): string {
+  return place && place > 1 ? `Waiting for its turn, ${place - 1} before it` : 'Waiting for its turn'
 }

@@ -1,10 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
-import type { ReplayJob } from '../../../api/replays.ts'
-import { isReplaying } from '../../../api/replays.ts'
+import { isReplaying, type ReplayJob } from '../../../api/replays.ts'
 import type { Bundle } from '../../../api/types.ts'
 import { classes } from '../../../ui/classes.ts'
 import { Command } from '../../../ui/copy.tsx'
-import { utc } from '../../../ui/format.ts'
 import { Notice } from '../../../ui/notice.tsx'
 import { Panel } from '../../../ui/panel.tsx'
 import { placeAnchor } from '../address.ts'
@@ -21,59 +19,61 @@ export function ReplaySection({ bundle }: { readonly bundle: Bundle }) {
   const jobs = replays.data?.replays ?? []
   const going = jobs.find(isReplaying)
   const [latest] = jobs
-  const made = jobs.find((job) => job.state === 'done' && job.result)
-  const stored = bundle.contents.some((file) => file.path === STORED)
+  const made = jobs.find((job) => job.current && job.result)?.result
   const checks = bundle.results.filter((result) => result.id.startsWith('RPL-') && result.result !== 'not-run')
-  const trainable = bundle.outcome !== 'failed' || bundle.curve.step.length > 0
+  const trained = bundle.curve.step.length > 0
   return (
     <Panel title="Replay" id="replay">
       <div className="grid grid-cols-1 gap-4">
         {made ? (
-          <p className="text-sm">
-            Made on this server, asked for {utc(made.asked_at)}, from the sealed checkpoint, code, data and config.
-          </p>
-        ) : stored ? (
-          <Recorded bundle={bundle} />
+          <p className="text-sm text-ink-2">Made on this server, from the sealed state, data and config.</p>
         ) : (
-          <p className="max-w-3xl text-sm text-ink-2">
-            Nothing of this run was executed again. A replay starts at a sealed checkpoint, trains some of the same
-            steps with the sealed code, data and config, and compares every loss and the weights it ends with; a run
-            with a slightly wrong learning rate must be told apart. Rows that nobody trained would not survive it.
-          </p>
+          <NotMade bundle={bundle} />
         )}
         {checks.length > 0 && <ReplayChecks checks={checks} />}
-        {made && <ReplayNumbers result={made.result} />}
+        {made && <ReplayNumbers replay={made} />}
         {!going && latest && <Ended job={latest} />}
         {going ? (
           <ReplayGoingOn job={going} bundle={bundle.name} />
         ) : (
-          trainable && <AskReplay bundle={bundle} again={made !== undefined} refused={replays.error} />
+          trained && <AskReplay bundle={bundle} again={!!made} refused={replays.error} />
         )}
-        <div className="max-w-xl">
-          <Command text={`assay replay ${bundle.name}`} />
-        </div>
+        {trained && (
+          <div className="max-w-xl">
+            <Command text={`assay replay ${bundle.name}`} />
+          </div>
+        )}
       </div>
     </Panel>
   )
 }
 
 /** A result that came with the bundle is a claim like any other, unless somebody trusted has signed it. */
-function Recorded({ bundle }: { readonly bundle: Bundle }) {
-  const statement = bundle.signature.statements.find(
-    (item) => item.says.includes(STORED) || item.file.includes('replay'),
+function NotMade({ bundle }: { readonly bundle: Bundle }) {
+  const stored = bundle.contents.some((file) => file.path === STORED)
+  const vouched = bundle.signature.statements.find((item) => item.state === 'trusted' && item.says.includes(STORED))
+  const link = (
+    <a href={placeAnchor({ path: STORED })} className="prose-link">
+      {STORED}
+    </a>
   )
-  const by = statement?.state === 'trusted' ? statement.signer : ''
+  if (stored)
+    return vouched ? (
+      <Notice tone="neutral" title={`Recorded, and signed by ${vouched.signer}.`}>
+        {link} came with the bundle. It counts, since that key is trusted here; only one made here leaves nothing to
+        trust.
+      </Notice>
+    ) : (
+      <Notice tone="warn" title="Recorded by nobody you know.">
+        {link} came with the bundle. It counts for nothing until it is made again here.
+      </Notice>
+    )
   return (
-    <Notice
-      tone={by ? 'neutral' : 'warn'}
-      title={by ? `Recorded, and signed by ${by}.` : 'Recorded by nobody you know.'}
-    >
-      The bundle brings{' '}
-      <a href={placeAnchor({ path: STORED })} className="prose-link">
-        a replay’s result
-      </a>{' '}
-      along. {by ? 'It counts, since that key is trusted here.' : 'It counts for nothing until it is made again here.'}
-    </Notice>
+    <p className="max-w-3xl text-sm text-ink-2">
+      {bundle.curve.step.length > 0
+        ? 'Nothing of this run was executed again. A replay starts at a sealed state, trains some of the same steps with the sealed data and config, and compares every loss and the weights it ends with; a control with a slightly wrong learning rate must be told apart. Rows that nobody trained would not survive it.'
+        : 'This run has no steps that could be executed again.'}
+    </p>
   )
 }
 
@@ -84,9 +84,12 @@ function ReplayChecks({ checks }: { readonly checks: Bundle['results'] }) {
         const { icon: Icon, ink, word } = RESULTS[check.result]
         return (
           <li key={check.id} className="flex gap-2">
-            <Icon aria-label={word} size={16} className={classes('mt-0.5 shrink-0', ink)} />
+            <Icon aria-label={word} size={16} className={classes('mt-1 shrink-0', ink)} />
             <span className="min-w-0 wrap-anywhere">
-              <a href={`#check-${check.id}`} className="mr-2 font-mono text-xs text-ink-3 hover:text-accent">
+              <a
+                href={`#check-${check.id}`}
+                className="mr-2 inline-flex min-h-6 items-center font-mono text-xs text-ink-3 hover:text-accent"
+              >
                 {check.id}
               </a>
               {check.findings[0]?.sentence ?? check.proves}

@@ -13,7 +13,7 @@ const MEANING: Record<Signature['state'], string> = {
     'Nobody has signed this bundle. That takes nothing from what its own bytes prove, and says nothing of who made it.',
   trusted: 'The signature covers every sealed file, by a key that this server knew before it saw the bundle.',
   unknown:
-    'The signature holds, by a key that nobody here has said to trust: it shows only that one party signed it all.',
+    'It names a key that nobody here has said to trust, so the signature cannot be checked and counts for nothing. Pin the key, got from its owner, not from here: assay key trust FILE --name NAME.',
   invalid: 'A signature does not hold. Do not rely on what it says of who made this bundle.',
 }
 const TONE: Record<Statement['state'], Tone> = { trusted: 'good', unknown: 'warn', invalid: 'bad' }

@@ -1,25 +1,22 @@
-import { appendFileSync, cpSync, existsSync, readFileSync, rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { appendFileSync, cpSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import AxeBuilder from '@axe-core/playwright'
 import { expect, test } from '@playwright/test'
 
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
-const SEALED = resolve(import.meta.dirname, '../../submission_runs/demo_reasoning_v1')
 const submissions = join(process.env.ASSAY_E2E_HOME ?? '', 'submissions')
-const DEMO = 'demo_reasoning_v1'
-const ALTERED = 'altered_demo'
+/** The main job has left it. */
+const SEALED = 'clicked_through_v1'
+const ALTERED = 'one_row_more'
 
-/** The sealed demonstration, and a copy in which one row says another loss. */
+/** Beside the sealed bundle a copy with a row that nobody trained. */
 test.beforeAll(() => {
-  cpSync(SEALED, join(submissions, DEMO), { recursive: true })
-  cpSync(SEALED, join(submissions, ALTERED), { recursive: true })
+  cpSync(join(submissions, SEALED), join(submissions, ALTERED), { recursive: true })
   appendFileSync(join(submissions, ALTERED, 'metrics.jsonl'), '{"loss":0.0}\n')
 })
 
-/** The other specs walk over what is there: they have their own bundles. */
-test.afterAll(() => {
-  for (const name of [DEMO, ALTERED]) rmSync(join(submissions, name), { recursive: true, force: true })
-})
+/** The specs behind this one walk over what is there. */
+test.afterAll(() => rmSync(join(submissions, ALTERED), { recursive: true, force: true }))
 
 test('the gallery is filtered, in the address', async ({ page }) => {
   await page.goto('/evidence')
@@ -28,7 +25,7 @@ test('the gallery is filtered, in the address', async ({ page }) => {
   await expect(page.getByRole('link', { name: ALTERED })).toHaveCount(0)
   await expect(page).toHaveURL(/verdict=verified/)
   await page.reload()
-  await expect(page.getByRole('link', { name: DEMO })).toBeVisible()
+  await expect(page.getByRole('link', { name: SEALED })).toBeVisible()
   await page.getByRole('combobox', { name: 'Verdict' }).selectOption({ label: 'Verification failed' })
   await page.getByRole('link', { name: ALTERED }).click()
   await expect(page.getByRole('region', { name: 'Verdict' })).toContainText('Not to be trusted')
@@ -36,10 +33,10 @@ test('the gallery is filtered, in the address', async ({ page }) => {
 
 test('two bundles are picked and compared', async ({ page }) => {
   await page.goto('/evidence')
-  for (const name of [DEMO, ALTERED]) await page.getByRole('checkbox', { name: `Compare ${name}` }).check()
+  for (const name of [SEALED, ALTERED]) await page.getByRole('checkbox', { name: `Compare ${name}` }).check()
   await page.getByRole('link', { name: 'Compare', exact: true }).click()
-  await expect(page).toHaveURL(`/evidence/compare?a=${DEMO}&b=${ALTERED}`)
-  await expect(page.getByRole('region', { name: 'Held-out result' })).toContainText('the same 300 questions')
+  await expect(page).toHaveURL(`/evidence/compare?a=${SEALED}&b=${ALTERED}`)
+  await expect(page.getByRole('region', { name: 'Held-out result' })).toContainText(/the same \d+ questions/)
   await expect(page.getByText(/No difference in \d+ values/).last()).toBeVisible()
   await expect(page.getByRole('region', { name: /^Checks, [1-9]/ })).toContainText('MET-01')
   await page.getByRole('switch', { name: 'Only differences' }).click()
@@ -47,13 +44,14 @@ test('two bundles are picked and compared', async ({ page }) => {
 })
 
 test('a claim leads to the bytes behind it', async ({ page }) => {
-  await page.goto(`/evidence/${DEMO}`)
+  await page.goto(`/evidence/${SEALED}`)
   const claims = page.getByRole('region', { name: 'Claims' })
   await claims.getByRole('link', { name: 'run_manifest.json' }).first().click()
   await expect(page.getByRole('region', { name: 'Document' }).locator('[aria-current=true]')).toContainText('hardware')
   await claims.getByRole('link', { name: 'metrics.jsonl' }).first().click()
   await expect(page.getByRole('table', { name: 'Rows of the file' })).toBeVisible()
-  await page.getByRole('list', { name: 'Lines of the log' }).getByRole('link', { name: '4', exact: true }).click()
+  const log = page.getByRole('list', { name: 'Lines of the log' })
+  await log.getByRole('listitem').filter({ hasText: 'devices_used' }).getByRole('link').click()
   await expect(page.getByRole('list', { name: 'Lines', exact: true }).locator('[aria-current=true]')).toContainText(
     'devices',
   )
@@ -62,10 +60,10 @@ test('a claim leads to the bytes behind it', async ({ page }) => {
 })
 
 test('a deep link opens its row', async ({ page }) => {
-  await page.goto(`/evidence/${DEMO}#file-metrics.jsonl:412`)
-  const row = page.getByRole('table', { name: 'Rows of the file' }).getByRole('row').filter({ hasText: '412' }).first()
+  await page.goto(`/evidence/${SEALED}#file-metrics.jsonl:28`)
+  const row = page.getByRole('table', { name: 'Rows of the file' }).getByRole('row').filter({ hasText: /^28/ }).first()
   await expect(row).toBeInViewport()
-  await page.goto(`/evidence/${DEMO}#check-MET-02`)
+  await page.goto(`/evidence/${SEALED}#check-MET-02`)
   await expect(page.getByRole('link', { name: /^MET-02 ·/ })).toBeInViewport()
 })
 
@@ -78,33 +76,40 @@ test('an altered bundle names what was altered, and the browser finds it too', a
 })
 
 test('a bundle is printed with everything open', async ({ page }) => {
-  await page.goto(`/evidence/${DEMO}`)
+  await page.goto(`/evidence/${SEALED}`)
   await expect(page.getByRole('region', { name: 'Verdict' })).toBeVisible()
   await page.evaluate(() => window.dispatchEvent(new Event('beforeprint')))
   await page.emulateMedia({ media: 'print' })
   await expect(page.getByText('MET-02 · E2')).toBeVisible()
   await expect(page.getByRole('navigation', { name: 'Main' })).toBeHidden()
-  await expect(page.getByText(`/evidence/${DEMO}/files/eval/predictions.jsonl`)).toBeVisible()
+  await expect(page.getByText(`/evidence/${SEALED}/files/eval/predictions.jsonl`)).toBeVisible()
 })
 
 test('a zip that this page gave is imported again, and deleted', async ({ page }) => {
-  await page.goto(`/evidence/${DEMO}`)
+  await page.goto(`/evidence/${SEALED}`)
   const [download] = await Promise.all([
     page.waitForEvent('download'),
     page.getByRole('link', { name: 'Download', exact: true }).click(),
   ])
   const zip = readFileSync(await download.path())
   await page.goto('/evidence')
-  await page.getByLabel('Choose a .zip').setInputFiles({ name: 'demo.zip', mimeType: 'application/zip', buffer: zip })
-  await expect(page.getByText('demo.zip was not imported.')).toBeVisible()
+  await page.getByLabel('Choose a .zip').setInputFiles({ name: 'sealed.zip', mimeType: 'application/zip', buffer: zip })
+  await expect(page.getByText('sealed.zip was not imported.')).toBeVisible()
 
-  rmSync(join(submissions, DEMO), { recursive: true })
-  await page.getByLabel('Choose a .zip').setInputFiles({ name: 'demo.zip', mimeType: 'application/zip', buffer: zip })
-  await expect(page).toHaveURL(`/evidence/${DEMO}`)
-  await expect(page.getByText('Imported.', { exact: true })).toBeVisible()
-  expect(existsSync(join(submissions, DEMO))).toBe(false)
-  await page.getByRole('button', { name: 'Delete' }).click()
-  await page.getByRole('button', { name: 'Delete it' }).click()
-  await expect(page).toHaveURL('/evidence')
-  await expect(page.getByRole('link', { name: DEMO })).toHaveCount(0)
+  const aside = join(process.env.ASSAY_E2E_HOME ?? '', 'aside')
+  renameSync(join(submissions, SEALED), aside)
+  try {
+    await page
+      .getByLabel('Choose a .zip')
+      .setInputFiles({ name: 'sealed.zip', mimeType: 'application/zip', buffer: zip })
+    await expect(page).toHaveURL(`/evidence/${SEALED}`)
+    await expect(page.getByText('Imported.', { exact: true })).toBeVisible()
+    await expect(page.getByRole('region', { name: 'Verdict' })).toContainText(/Verified · E\d/)
+    await page.getByRole('button', { name: 'Delete' }).click()
+    await page.getByRole('button', { name: 'Delete it' }).click()
+    await expect(page).toHaveURL('/evidence')
+    await expect(page.getByRole('link', { name: SEALED })).toHaveCount(0)
+  } finally {
+    renameSync(aside, join(submissions, SEALED))
+  }
 })
