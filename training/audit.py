@@ -14,9 +14,9 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 
-LARGEST_STATE_BYTES = 4 * 2**30
-LARGEST_TOKENS = 400_000_000
-"""Of the encoded rows, and of all steps together."""
+LARGEST_STATE_BYTES = 2**30
+LARGEST_TOKENS = 200_000_000
+"""Of the encoded rows; all steps together may see a hundred times as many."""
 LARGEST_DRAWN = 300_000_000
 """Parameters that are drawn from the seed again."""
 LARGEST_COMPILED = 20_000_000
@@ -82,13 +82,13 @@ def prepare_environment(bundle: Bundle) -> None:
 
 def examine(bundle: Bundle, seal: str) -> Audit:
     reading = Reading(bundle)
-    loaded = list(reading.states())
+    states_read, moves = reading.states_and_moves()
     return Audit(
         seal=seal,
         versions={"python": sys.version.split()[0], **{name: metadata.version(name) for name in PACKAGES}},
         sources=tuple(_sources(bundle, name, files) for name, files in audit.GROUPS.items()),
-        states=tuple(item for item, _ in loaded),
-        moves=tuple(reading.move(before, after) for before, after in pairwise(loaded)),
+        states=states_read,
+        moves=moves,
         shapes=_part(reading.shapes),
         initial=_part(reading.initial),
         tokenizer=_part(reading.tokenizer_read),
@@ -134,7 +134,19 @@ class Reading:
 
     # Saved states.
 
-    def states(self) -> Iterator[tuple[audit.Loaded | audit.NotLoaded, dict[str, Any]]]:
+    def states_and_moves(
+        self,
+    ) -> tuple[tuple[audit.Loaded | audit.NotLoaded, ...], tuple[audit.Move | audit.NoMove, ...]]:
+        """Every state, and the way from each to the next; the arrays of two are held at a time."""
+        found, moves = [], []
+        for before, after in pairwise(chain([None], self._states())):
+            assert after is not None
+            found.append(after[0])
+            if before:
+                moves.append(self._move(before, after))
+        return tuple(found), tuple(moves)
+
+    def _states(self) -> Iterator[tuple[audit.Loaded | audit.NotLoaded, dict[str, Any]]]:
         """Each checkpoint with its parameters' arrays (none where it could not be loaded)."""
         try:
             saved = self.bundle.manifest.checkpoints
@@ -189,7 +201,7 @@ class Reading:
         l2 = facts["l2"] if finite and math.isfinite(facts["l2"]) else 0.0
         return audit.Leaf(path, facts["dtype"], tuple(facts["shape"]), facts["sha256"], l2, finite)
 
-    def move(
+    def _move(
         self,
         before: tuple[audit.Loaded | audit.NotLoaded, dict[str, Any]],
         after: tuple[audit.Loaded | audit.NotLoaded, dict[str, Any]],
@@ -358,7 +370,7 @@ class Reading:
         from training import batches
 
         training, steps = self.spec.training, len(self.bundle.rows)
-        if steps * training.batch_size * training.sequence_length > 50 * LARGEST_TOKENS:
+        if steps * training.batch_size * training.sequence_length > 100 * LARGEST_TOKENS:
             raise Beyond(f"{steps:,} steps of {training.batch_size:,} rows are more than an audit repeats")
         digests, supervised, tokens = [], [], 0
         for step in range(1, steps + 1):
@@ -417,25 +429,26 @@ def _farthest(spec: RunSpec, first: int, last: int, before: dict[str, Any], afte
             continue  # frozen: the checks hold it to the very same bytes
         begun, moved = np.abs(start.astype(np.float64)), np.abs(end.astype(np.float64) - start.astype(np.float64))
         if spec.optimizer.name != "adamw":
-            begun, moved = np.linalg.norm(begun), np.linalg.norm(moved)
-        free, by_weight = _reach(spec, first, last, decayed=start.ndim > 1, elements=max(1, start.size))
+            begun, moved = (np.sqrt(np.mean(np.square(item))) for item in (begun, moved))
+        free, by_weight = _reach(spec.optimizer, spec.training.steps, first, last, start.ndim > 1)
         share = float(np.max(moved / (free + by_weight * begun))) if start.size else 0.0
         found = max(found, (share, path))
     return found
 
 
-def _reach(spec: RunSpec, first: int, last: int, *, decayed: bool, elements: int) -> tuple[float, float]:
-    """(a, b): steps ``first + 1 … last`` move nothing of size w farther than a + b·w.
+@cache
+def _reach(optimizer: OptimizerSpec, steps: int, first: int, last: int, decayed: bool) -> tuple[float, float]:
+    """(a, b): steps ``first + 1 … last`` move what has size w no farther than a + b·w: an element (adamw), or an array
+    by its root mean square (adafactor).
 
     AdamW, by Cauchy and Schwarz: an element's direction is at most ``_adam_bound``, whatever the gradients. Adafactor:
     an array's direction is clipped to RMS 1. A little is added for float32's rounding.
     """
-    optimizer = spec.optimizer
     decay = optimizer.weight_decay if decayed else 0.0
     free, by_weight = 0.0, 0.0
     for step in range(first + 1, last + 1):
-        rate = learning_rate(optimizer, spec.training.steps, step)
-        bound = _adam_bound(optimizer, step) if optimizer.name == "adamw" else math.sqrt(elements)
+        rate = learning_rate(optimizer, steps, step)
+        bound = _adam_bound(optimizer, step) if optimizer.name == "adamw" else 1.0
         grow = rate * decay + 2.0**-23  # of what the weight has become by then
         free += rate * bound * 1.001 + grow * free + 1e-12
         by_weight += grow * (1.0 + by_weight)
