@@ -19,7 +19,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``data/`` and the index; the commands get the folder as last word."""
+    """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``data/`` and the index; the commands get a
+    folder as last word."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"

@@ -105,7 +105,7 @@ def self_contained(bundle: Bundle) -> Findings:
         if file.path not in bundle.files:
             yield Finding(where.partition(":")[0], where.partition(" ")[2], "a file of this bundle", file.path)
     saved = tuple(f"{item.folder}/" for item in bundle.manifest.checkpoints if isinstance(item, Included))
-    for name in bundle.files:
+    for name in bundle.sealed_files:
         if name not in pointed_at and not name.startswith(saved or ("/",)):
             yield Finding(name, "", f"a file that {reading.MANIFEST} points at", "one that nothing points at")
     for name in (reading.MANIFEST, reading.SUMMARY):
