@@ -315,9 +315,6 @@ class _Sealing:
             events=self._file(reading.EVENTS),
             samples=[self._file(reading.SAMPLES)] if samples else [],
             checkpoints=checkpoints,
-            replay=manifest.NotReplayed(
-                kind="not_replayed", because="no segment of this run was replayed before sealing"
-            ),
             witness=manifest.NoWitness(kind="no_witness", because="nobody countersigned this run while it went on"),
         )
 

@@ -314,12 +314,6 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class NotReplayed:
-    kind: Literal["not_replayed"]
-    because: Text
-
-
-@dataclass(frozen=True)
 class NoWitness:
     kind: Literal["no_witness"]
     because: Text
@@ -365,7 +359,6 @@ class RunManifest:
     events: File
     samples: list[File]
     checkpoints: list[Included | LeftOut]
-    replay: NotReplayed
     witness: NoWitness
 
 
