@@ -14,9 +14,7 @@ class ReplayRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_step: int | None = Field(
-        None, ge=0, le=2**53 - 1, description="An included state; the segment begins after it"
-    )
+    from_step: int | None = Field(None, ge=0, le=2**53 - 1, description="An included state, where it begins")
     to_step: int | None = Field(None, ge=1, le=2**53 - 1, description="The segment's last step")
     draw: str = Field("", max_length=200, description="What draws the segment, together with the seal")
 

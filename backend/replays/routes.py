@@ -1,4 +1,4 @@
-"""The replay routes: each translates one call; the library and the jobs work. None runs a bundle's own source."""
+"""The replay routes: each translates one call; library and jobs do the work. None runs a bundle's own source."""
 
 from __future__ import annotations
 

@@ -1583,7 +1583,7 @@ export type ReplayRequest = {
     /**
      * From Step
      *
-     * An included state; the segment begins after it
+     * An included state, where it begins
      */
     from_step?: number | null;
     /**
