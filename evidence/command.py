@@ -30,7 +30,7 @@ from evidence.provenance import REPOSITORY
 from evidence.reading import REPLAY, Bundle, Unreadable
 from evidence.replay import Replay
 from evidence.verdict import LEVELS, NOT_RUN, PASS, WARN, CheckResult, Verdict
-from evidence.verify import NotABundle, verify
+from evidence.verify import NotABundle, by_reason, verify
 
 SUBMISSIONS = REPOSITORY / "submission_runs"
 VALID, FINDINGS, UNUSABLE = 0, 1, 2
@@ -115,7 +115,7 @@ def _seal(options: argparse.Namespace) -> int:
         return UNUSABLE
     print(f"Sealed {place}" + (f", signed by {signer.name}" if signer else ""))
     try:
-        known = Known(trust=_believed(signer))
+        known = Known(no_audit=f"not while sealing; assay verify {name} makes one", trust=_believed(signer))
     except trust.TrustError as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
@@ -193,7 +193,8 @@ def _import(options: argparse.Namespace) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
     print(f"Imported {place}")
-    return _print_verdict(place, verify(place), Known())
+    known = Known(no_audit=f"not while importing; assay verify {place.parent.name} makes one")
+    return _print_verdict(place, verify(place, known=known), known)
 
 
 def _trusted(file: Path | None) -> trust.Trust:
@@ -236,7 +237,9 @@ def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:
         print(report.report(Bundle(path, known), verdict).sentence)
     except Unreadable as error:
         print(f"{path.name} cannot be told: {error}")
-    _print_findings((item for item in verdict.results if item.result != PASS), sys.stdout)
+    _print_findings((item for item in verdict.results if item.result not in (PASS, NOT_RUN)), sys.stdout)
+    for ids, why in by_reason((item for item in verdict.results if item.result == NOT_RUN), lambda item: item.reason):
+        print(f"NOT-RUN {ids}: {why}")
     counts = [sum(item.result == word for item in verdict.results) for word in (PASS, "fail", WARN, NOT_RUN)]
     print("{} checks passed, {} failed, {} warned, {} not run".format(*counts))
     for gap in verdict.gaps:

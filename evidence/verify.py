@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,10 +64,21 @@ def _verdict(results: tuple[CheckResult, ...], limit: str) -> Verdict:
             break
         blocking = [item for item in of_level if item.result == FAIL or (item.result == NOT_RUN and _counts(item))]
         if blocking:
-            gaps = [f"{level} ({LEVEL_MEANING[level]}) is not reached: {item.id} {_why(item)}" for item in blocking]
+            gaps = [
+                f"{level} ({LEVEL_MEANING[level]}) is not reached: {ids} {why}"
+                for ids, why in by_reason(blocking, _why)
+            ]
             break
         reached = level
     return Verdict(reached, all(item.result != FAIL for item in results), results, tuple(gaps))
+
+
+def by_reason(results: Iterable[CheckResult], why: Callable[[CheckResult], str]) -> list[tuple[str, str]]:
+    """The ids of the checks that share a reason, and that reason, in order."""
+    found: dict[str, list[str]] = {}
+    for item in results:
+        found.setdefault(why(item), []).append(item.id)
+    return [(", ".join(ids), reason) for reason, ids in found.items()]
 
 
 def _counts(result: CheckResult) -> bool:

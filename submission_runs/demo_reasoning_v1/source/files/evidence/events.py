@@ -74,7 +74,10 @@ class Phase(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Devices(Event):
-    """``devices``: id, process_index, device_kind, and coords, core_on_chip, memory_bytes where the runtime tells."""
+    """``devices``: id, process_index, device_kind, and coords, core_on_chip, memory_bytes where the runtime tells.
+
+    ``numerics_sha256``: what the hardware makes of a fixed program; ``matmul_bits``: how much of a float32 product it
+    keeps by default (training/fingerprint.py)."""
 
     kind: ClassVar[str] = "devices"
     platform: str
@@ -85,6 +88,8 @@ class Devices(Event):
     mesh: dict[str, int]
     layout: str
     runtime: str
+    numerics_sha256: str = ""
+    matmul_bits: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,14 +74,22 @@ TOPOLOGIES: dict[str, Topology] = {
     )
 }
 
+CPU_NUMERICS: dict[str, str] = {
+    "14af594abcf3e4349c2f037d88f7a043cd485b472847b22f08eb1b0da8ccef18": "AMD EPYC, jaxlib 0.10.2",
+}
+"""Measured: the digest of training/fingerprint.py's program → on which CPU. No accelerator has one of these."""
+TPU_MATMUL_BITS = 16
+"""A TPU keeps fewer bits of a float32 product by default, which it computes as bfloat16; a CPU keeps more (22)."""
+
 CPU_CORE_CEILING_FLOPS = 4e12
 """No logical CPU does more (AMX at bf16, 1,024 multiply-adds a cycle, below 2 GHz sustained): a bound, not a peak."""
 
 
 def device_memory_bytes(device_kind: str, told_bytes: int) -> int:
-    """What one device holds: what its runtime told, else what its kind has; 0 where neither is known."""
+    """What the plan's rule takes one device to hold: the table's for a TPU, so that preflight, run and verifier choose
+    alike; what the runtime told for others; 0 where neither is known."""
     tpu = TPUS.get(device_kind)
-    return told_bytes or (tpu.memory_bytes if tpu else 0)
+    return tpu.memory_bytes if tpu else told_bytes
 
 
 def tpu_peak_flops(device_kind: str) -> float | None:

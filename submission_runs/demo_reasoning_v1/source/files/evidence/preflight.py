@@ -1,11 +1,6 @@
 """A preflight: what the TPU's own compiler says of a run's step before the run, without a TPU.
 
-``preflights/<id>/`` is a folder as a run is one; the job that compiles writes it, the server reads it.
-
-    request.json     who asks, once        what to compile (Request)
-    progress.jsonl   the job, append       one Progress a line
-    output.log       who starts it         what the job and the compiler printed
-    report.json      the job, once, last   the Report; a failed job leaves error.json {"message", "field"} instead
+``preflights/<id>/`` is the folder of a job (evidence/job_folder.py) that is asked with a Request and leaves a Report.
 
 Peak memory is the compiler's own. Times are estimates and never a speed: a step takes at least the larger of compute
 and communication and, if nothing overlaps, their sum.
@@ -13,7 +8,7 @@ and communication and, if nothing overlaps, their sum.
 
 from __future__ import annotations
 
-import re
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,14 +20,7 @@ from evidence.spec import RunSpec
 from evidence.typed import Count, Natural, NotNegative, Positive, Sha256, Text, Utc
 
 SCHEMA: Final = "assay/preflight@1"
-REQUEST, PROGRESS, REPORT, ERROR, OUTPUT = (
-    "request.json",
-    "progress.jsonl",
-    "report.json",
-    "error.json",
-    "output.log",
-)
-PREFLIGHT_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+REPORT = "report.json"
 
 COMPUTE_METHOD: Final = (
     "estimate: the compiler's estimated_cycles of every instruction × the trip counts of the loops around it ÷ the "
@@ -58,16 +46,6 @@ class Request:
     spec: dict[str, Any]
     search: bool = False
     largest: bool = False
-
-
-@dataclass(frozen=True)
-class Progress:
-    """``done`` of ``total`` compilations (the total may grow); ``doing`` says what goes on now."""
-
-    time: str
-    done: int
-    total: int
-    doing: str
 
 
 @dataclass(frozen=True)
@@ -149,7 +127,7 @@ class Refused:
     plan: dict[str, bool | int | str]
     batch_size: Count
     gradient_accumulation: Count
-    message: Text
+    message: str
 
 
 @dataclass(frozen=True)
@@ -181,21 +159,22 @@ class Target:
 @dataclass(frozen=True)
 class Report:
     """``plans`` are all that were tried, in order; ``chosen`` is the index of the one that a run should use (the
-    fastest that fits, or the asked one). ``advice``: what would make a step fit that does not, each one compiled."""
+    fastest that fits, or the asked one). ``advice``: what would make a step fit that does not, each one compiled. Prose
+    here is no ``Text``: it may say ``remat=none``, which elsewhere is a placeholder."""
 
     schema: Literal["assay/preflight@1"]
     key: Sha256
-    config: Text
+    config: str
     created_at: Utc
     seconds: NotNegative
     fits: bool
-    verdict: Text
+    verdict: str
     program: dict[str, bool | int | float | str]
     target: Target
     versions: dict[str, Text]
     plans: list[Fits | DoesNotFit | Refused]
     chosen: Natural
-    advice: list[Text]
+    advice: list[str]
     largest: LargestBatch | NotAsked
     compute_method: Text
     communication_method: Text
@@ -211,21 +190,29 @@ def program_settings(spec: RunSpec) -> dict[str, Any]:
     return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
 
 
-STEP_SOURCES: Final = ("gemma.py", "loss.py", "mesh.py", "optimizer.py", "step.py", "preflight.py", "hlo.py")
-"""Modules of ``training`` that make the step, and those that read what the compiler says of it."""
+SOURCES: Final = {
+    "training": (
+        "gemma.py", "loss.py", "mesh.py", "optimizer.py", "step.py", "preflight.py", "hlo.py", "topology.py",
+        "throughput.py", "devices.py",
+    ),
+    "evidence": ("plan.py", "hardware.py", "preflight.py"),
+}  # fmt: skip
+"""Modules that make the step, or that read and judge what the compiler says of it."""
+COMPILER_VARIABLES: Final = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 
 
 @cache
 def source_sha256() -> str:
     """Digest of the code that makes the step: a report of other code is no answer for this one."""
-    training = Path(__file__).parent.parent / "training"
-    files = [training / name for name in STEP_SOURCES] + [Path(__file__).parent / "plan.py"]
+    root = Path(__file__).parent.parent
+    files = [root / folder / name for folder, names in SOURCES.items() for name in names]
     return canonical.digest([canonical.sha256_file(path) for path in files if path.is_file()])
 
 
 def key(spec: RunSpec, topology: Topology, versions: dict[str, str], *, search: bool, largest: bool) -> str:
     """What two equal preflights share: the step's settings and code, the topology, the compiler, and what was asked."""
-    asked = {"search": search, "largest": largest, "source": source_sha256()}
+    compiler = {name: os.environ.get(name, "") for name in COMPILER_VARIABLES}
+    asked = {"search": search, "largest": largest, "source": source_sha256(), "environment": compiler}
     return canonical.digest(
         {"program": program_settings(spec), "topology": topology.name, "versions": versions, **asked}
     )

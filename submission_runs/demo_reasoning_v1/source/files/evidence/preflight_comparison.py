@@ -80,6 +80,8 @@ def compare(report: Report, spec: RunSpec, device_kind: str, devices: int, progr
     attempt = attempt_of(report, spec)
     if not isinstance(attempt, Fits):
         return NotCompared("not_compared", "the preflight has no memory for this step, since it does not fit")
+    if attempt.plan != program.plan:
+        return NotCompared("not_compared", "the preflight compiled another plan than the run chose")
     memory = attempt.memory
     return Compared(
         kind="compared",

@@ -71,10 +71,14 @@ def recorded_environment(environment: Mapping[str, str] = os.environ) -> dict[st
     }
 
 
+def host_name_sha256() -> str:
+    return canonical.sha256(platform.node().encode())
+
+
 def host() -> dict[str, Any]:
     """This machine. Its name is kept as a digest only."""
     return {
-        "name_sha256": canonical.sha256(platform.node().encode()),
+        "name_sha256": host_name_sha256(),
         "os": _os_name(),
         "kernel": platform.release(),
         "cpu_model": _first_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),

@@ -16,6 +16,7 @@
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
+    witness.jsonl    server, append      its receipts: of the nonce it issued, and of the rows it saw
     sealed.json      seal, per bundle    the bundles this run became
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
@@ -27,6 +28,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +41,7 @@ SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
 PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
 FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
-PREFLIGHT = "preflight.json"
+PREFLIGHT, WITNESS = "preflight.json", "witness.jsonl"
 
 SCHEMA = "assay/run@1"
 DRAFT = ".new-"
@@ -80,11 +82,13 @@ def create(
     tags: tuple[str, ...] = (),
     launcher: str = "local",
     preflight: Path | None = None,
+    witness: Callable[[Ask], str] = lambda _: "",
 ) -> Path:
     """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
 
     ``config`` is the declared config's path relative to the repository (or what it was called, if it has none);
-    ``preflight`` a report of the same step, of which the run keeps a copy.
+    ``preflight`` a report of the same step, of which the run keeps a copy; ``witness`` says with which receipt it
+    issues the nonce, "" for none.
     """
     root.mkdir(parents=True, exist_ok=True)
     moment, draft = reserve(root)
@@ -106,6 +110,8 @@ def create(
     (draft / SPEC).write_text(canonical.pretty(document), encoding="utf-8")
     if preflight:
         shutil.copyfile(preflight, draft / PREFLIGHT)
+    if receipt := witness(ask):
+        (draft / WITNESS).write_text(f"{receipt}\n", encoding="utf-8")
     return draft.rename(root / ask.run_id)
 
 

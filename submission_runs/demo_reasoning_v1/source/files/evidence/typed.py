@@ -16,11 +16,26 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from evidence.canonical import LARGEST_INTEGER
 
-PLACEHOLDER = re.compile(
-    r"<[A-Z_ -]{3,}>|\b(?:TODO|TBD|FIXME|XXX|PENDING|PLACEHOLDER|CHANGEME|N/A|null|None|undefined)\b"
-    r"|awaiting|lorem ipsum",
-    re.IGNORECASE,
+_WORDS_FOR_NOTHING = (
+    *("TODO", "TBD", "FIXME", "XXX", "PENDING", "PLACEHOLDER", "CHANGEME"),
+    *("N/A", "null", "None", "undefined"),
 )
+_PHRASES_FOR_NOTHING = ("awaiting", "lorem ipsum")
+
+
+def _in_any_case(word: str) -> str:
+    """A pattern for ``word``; JSON Schema's patterns know no flag for it."""
+    return "".join(f"[{letter.upper()}{letter.lower()}]" if letter.isalpha() else letter for letter in word)
+
+
+_PLACEHOLDERS = "|".join(
+    (
+        "<[A-Za-z_ -]{3,}>",
+        rf"\b(?:{'|'.join(map(_in_any_case, _WORDS_FOR_NOTHING))})\b",
+        *map(_in_any_case, _PHRASES_FOR_NOTHING),
+    )
+)
+PLACEHOLDER = re.compile(_PLACEHOLDERS)
 """Words that stand where a value should be."""
 
 
@@ -212,7 +227,8 @@ def _schema(kind: Any) -> dict[str, Any]:
     if origin is Annotated:
         base, rule = get_args(kind)[:2]
         bounds = {
-            "pattern": f"^{rule.pattern}$" if rule.pattern else None,
+            "pattern": f"^{rule.pattern}$" if rule.pattern else r"^\S([\s\S]*\S)?$" if rule.prose else None,
+            "not": {"pattern": _PLACEHOLDERS} if rule.prose else None,
             "minimum": rule.minimum,
             "exclusiveMinimum": rule.above,
             "minLength": 1 if rule.prose else None,
@@ -221,11 +237,11 @@ def _schema(kind: Any) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(get_args(kind))}
     if origin in (Union, types.UnionType):
-        return {"oneOf": [_schema(item) for item in get_args(kind)]}
+        return {"anyOf": [_schema(item) for item in get_args(kind)]}
     if origin in (list, tuple):
         return {"type": "array", "items": _schema(get_args(kind)[0])}
     if origin is dict:
-        return {"type": "object", "additionalProperties": _schema(get_args(kind)[1])}
+        return {"type": "object", "minProperties": 1, "additionalProperties": _schema(get_args(kind)[1])}
     if _is_record(kind):
         return {
             "type": "object",

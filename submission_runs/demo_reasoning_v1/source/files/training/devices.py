@@ -64,7 +64,11 @@ def memory_bytes(devices: list[Any]) -> int:
 
 def describe(placement: Placement) -> events.Devices:
     """The devices as the runtime tells them."""
+    from training.fingerprint import numerics
+
     used = list(placement.mesh.devices.flat)
+    ours = [device for device in used if device.process_index == device.client.process_index()]
+    digest, bits = numerics(ours[0])
     return events.Devices(
         time=events.now(),
         platform=used[0].platform,
@@ -75,6 +79,8 @@ def describe(placement: Placement) -> events.Devices:
         mesh={name: int(size) for name, size in placement.mesh.shape.items()},
         layout=placement.layout,
         runtime=str(used[0].client.platform_version).splitlines()[0],
+        numerics_sha256=digest,
+        matmul_bits=bits,
     )
 
 

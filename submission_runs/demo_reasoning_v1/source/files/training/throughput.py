@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from evidence.hardware import tpu_peak_flops
-from evidence.spec import RunSpec
+from evidence.spec import RunSpec, adapter_count
 
 
 def model_flops_per_step(spec: RunSpec) -> float:
     """6 × matrix parameters × tokens, plus attention (scores and mixing, forward and backward, unmasked).
 
-    The embedding counts once, as the output matrix: looking a row up is no arithmetic.
+    The embedding counts once, as the output matrix: looking a row up is no arithmetic. With LoRA a frozen matrix counts
+    4 × (forward, and backward to its input) and an adapter 6 ×; what is recomputed never counts.
     """
     model, training = spec.model, spec.training
     attention = model.hidden_size * model.head_dim * 2 * (model.num_attention_heads + model.num_key_value_heads)
@@ -17,7 +18,8 @@ def model_flops_per_step(spec: RunSpec) -> float:
     matrices += model.vocab_size * model.hidden_size
     tokens = training.batch_size * training.sequence_length
     mixing = 12 * model.num_hidden_layers * model.num_attention_heads * model.head_dim * training.sequence_length
-    return float(6 * matrices * tokens + mixing * tokens)
+    adapters = adapter_count(model, spec.lora)
+    return float(((4 if adapters else 6) * matrices + 6 * adapters + mixing) * tokens)
 
 
 def utilization(device_kind: str, devices: int, flops_per_step: float, step_seconds: float) -> float | None:
