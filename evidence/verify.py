@@ -54,7 +54,11 @@ def _verdict(results: tuple[CheckResult, ...]) -> Verdict:
             break
         blocking = [item for item in of_level if item.result == FAIL or (item.result == NOT_RUN and _counts(item))]
         if blocking:
-            gaps = [f"{level} ({LEVEL_MEANING[level]}) is not reached: {item.id} {_why(item)}" for item in blocking]
+            names: dict[str, list[str]] = {}
+            for item in blocking:
+                names.setdefault(_why(item), []).append(item.id)
+            missed = f"{level} ({LEVEL_MEANING[level]}) is not reached"
+            gaps = [f"{missed}: {', '.join(ids)} {why}" for why, ids in names.items()]
             break
         reached = level
     return Verdict(reached, all(item.result != FAIL for item in results), results, tuple(gaps))
