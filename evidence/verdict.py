@@ -58,7 +58,7 @@ class CheckResult:
 class Verdict:
     """``level`` is the highest level whose checks, and those of all below, neither fail nor are not-run; "" for none.
 
-    ``valid``: no check failed. ``gaps``: a sentence for each check that keeps the bundle from the next level.
+    ``valid``: no check failed. ``gaps``: a sentence for each reason that keeps the bundle from the next level.
     """
 
     level: str
