@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sign = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
     sign.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
+    sign.add_argument("--as-maker", action="store_true", help="also sign its files and provenance, as sealing does")
     sign.add_argument("--replay", action="store_true", help="also vouch for its replay/result.json, made by you")
     _sign_with(sign)
     sign.set_defaults(act=_sign)
@@ -118,6 +119,7 @@ def _key(parser: argparse.ArgumentParser) -> None:
     )
     trust.add_argument("--name", required=True, help="whose it is")
     trust.add_argument("--witness", action="store_true", help="believe it as a witness of runs, not as a signer")
+    trust.add_argument("--revoked", default="", metavar="WHY", help="no longer: what it signed counts no more")
     trust.add_argument(
         "--into", type=Path, metavar="FILE", help="the file of trusted keys (default: the data folder's)"
     )
@@ -243,7 +245,8 @@ def _sign(options: argparse.Namespace) -> int:
     from evidence.command import main as evidence
 
     replay = ["--replay"] if options.replay else []
-    return evidence(["sign", str(_bundle(options.bundle)), "--key", options.key, *replay])
+    maker = ["--as-maker"] if options.as_maker else []
+    return evidence(["sign", str(_bundle(options.bundle)), "--key", options.key, *maker, *replay])
 
 
 def _key_new(options: argparse.Namespace) -> int:
@@ -267,7 +270,9 @@ def _key_list(_: argparse.Namespace) -> int:
 def _key_trust(options: argparse.Namespace) -> int:
     from assay import keys
 
-    return keys.pin(_home(), options.key, options.name, options.witness, options.into)
+    return keys.pin(
+        _home(), options.key, options.name, witness=options.witness, revoked=options.revoked, into=options.into
+    )
 
 
 def _export(options: argparse.Namespace) -> int:

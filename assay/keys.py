@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from evidence import p256, signing, trust
-from evidence.command import PINNED
+from evidence.trust import PINNED
 
 
 def new(home: Path, name: str) -> int:
@@ -59,16 +59,19 @@ def list_all(home: Path) -> int:
     return 0
 
 
-def pin(home: Path, key: str, name: str, witness: bool, into: Path | None) -> int:
-    """Trust a key from now on: a public key's file, or the fingerprint of a key that lies here."""
+def pin(home: Path, key: str, name: str, *, witness: bool, revoked: str, into: Path | None) -> int:
+    """Trust a key from now on, or no more: a public key's file, or the fingerprint of a key that lies here."""
     path = into or home / trust.FILE
     role = trust.WITNESS if witness else trust.SIGNER
     try:
         public = _found(home, key)
-        trust.pin(path, trust.Pin(name, role, public.pem))  # type: ignore[arg-type]  # one of ROLES
+        trust.pin(path, trust.Pin(name, role, public.pem, revoked))  # type: ignore[arg-type]  # one of ROLES
         trust.known(home, PINNED)
     except (trust.TrustError, signing.SigningError, OSError) as error:
         return _fail(str(error))
+    if revoked:
+        print(f"No longer trusting {public.fingerprint} as the {role} {name}, in {path}")
+        return 0
     print(f"Trusting {public.fingerprint} as the {role} {name}, in {path}")
     print("Compare the fingerprint with what its owner tells you.")
     return 0

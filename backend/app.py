@@ -94,7 +94,7 @@ def _server(settings: Settings, database: Database) -> Server:
 def _trust(settings: Settings) -> trust.Trust:
     """Whose signatures this server believes. A broken file of keys is said, and nobody is believed."""
     try:
-        return trust.known(settings.home, settings.submissions / trust.FILE)
+        return trust.known(settings.home, trust.PINNED)
     except trust.TrustError as error:
         log.warning("no signature can be checked: %s", error)
         return trust.Trust()

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -14,13 +15,10 @@ from evidence.known import Known
 from evidence.provenance import REPOSITORY
 from evidence.reading import REPLAY, Bundle, Unreadable
 from evidence.replay import Replay
-from evidence.trust import SIGNER, Key, Trust
 from evidence.verdict import LEVELS, NOT_RUN, PASS, WARN, CheckResult, Verdict
 from evidence.verify import NotABundle, verify
 
 SUBMISSIONS = REPOSITORY / "submission_runs"
-PINNED = SUBMISSIONS / trust.FILE
-"""Keys that the repository itself pins: reviewed like code, and beside the bundles, never in one."""
 VALID, FINDINGS, UNUSABLE = 0, 1, 2
 
 
@@ -48,6 +46,7 @@ def main(arguments: list[str]) -> int:
     sealing.set_defaults(act=_seal)
     adding = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
     adding.add_argument("bundle", type=Path, help="the bundle's folder")
+    adding.add_argument("--as-maker", action="store_true", help="also sign its files and provenance, as sealing does")
     adding.add_argument("--replay", action="store_true", help="also vouch for its replay/result.json, made by you")
     adding.add_argument("--key", default=os.environ.get("ASSAY_KEY", ""), help="sign with this key, by name or file")
     adding.set_defaults(act=_sign)
@@ -96,8 +95,20 @@ def _seal(options: argparse.Namespace) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
     print(f"Sealed {place}" + (f", signed by {signer.name}" if signer else ""))
-    known = Known(trust=Trust((Key(signer.name, SIGNER, signer.public, own=True),)) if signer else Trust())
-    return _print_verdict(place, verify(place, known=known))
+    try:
+        known = Known(trust=_believed(signer))
+    except trust.TrustError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return UNUSABLE
+    return _print_verdict(place, verify(place, known=known), known)
+
+
+def _believed(signer: signing.Signer | None) -> trust.Trust:
+    """Whose signatures count here, one's own among them. Raises TrustError."""
+    known = trust.known(home(), trust.PINNED)
+    if signer and not known.find(signer.public.fingerprint, trust.SIGNER):
+        known += trust.Trust((trust.Key(signer.name, trust.SIGNER, signer.public, own=True),))
+    return known
 
 
 def _sign(options: argparse.Namespace) -> int:
@@ -105,12 +116,15 @@ def _sign(options: argparse.Namespace) -> int:
     try:
         if (signer := signing.chosen(home(), options.key)) is None:
             raise signing.SigningError("there is no key to sign with; make one with: assay key new --name NAME")
-        mine = Trust((Key(signer.name, SIGNER, signer.public, own=True),))
+        known = Known(trust=_believed(signer))
+        if options.as_maker:
+            signing.attest(path, signer)
+            print(f"Signed {path.name} and its provenance")
         if options.replay:
             made = typed.read(Replay, canonical.read(path / REPLAY)) if (path / REPLAY).is_file() else None
-            done = signing.attest_replay(path, signer, verify(path, known=Known(trust=mine, replay=made)))
+            done = signing.attest_replay(path, signer, verify(path, known=replace(known, replay=made)))
             print(f"Signed {REPLAY}: {done}")
-        verdict = verify(path, known=Known(trust=mine))
+        verdict = verify(path, known=known)
         print(f"Signed the verdict: {signing.attest_verdict(path, signer, verdict)}")
     except (NotABundle, OSError, Unreadable, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -122,15 +136,16 @@ def _verify(options: argparse.Namespace) -> int:
     try:
         if options.trusted_keys and not options.trusted_keys.is_file():
             raise trust.TrustError(f"{options.trusted_keys}: there is no such file")
-        believed = trust.read(options.trusted_keys) if options.trusted_keys else trust.known(home(), PINNED)
-        verdict = verify(options.bundle, known=Known(trust=believed))
+        believed = trust.read(options.trusted_keys) if options.trusted_keys else trust.known(home(), trust.PINNED)
+        known = Known(trust=believed)
+        verdict = verify(options.bundle, known=known)
     except (NotABundle, OSError, trust.TrustError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
     if options.json:
         print(canonical.pretty({"bundle": options.bundle.name, **typed.write(verdict)}), end="")
     else:
-        _print_verdict(options.bundle, verdict)
+        _print_verdict(options.bundle, verdict, known)
     if verdict.level < options.level:
         print(f"Error: level {options.level} was asked for, {verdict.level or 'none'} is reached", file=sys.stderr)
         return FINDINGS
@@ -161,12 +176,12 @@ def _import(options: argparse.Namespace) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return UNUSABLE
     print(f"Imported {place}")
-    return _print_verdict(place, verify(place))
+    return _print_verdict(place, verify(place), Known())
 
 
-def _print_verdict(path: Path, verdict: Verdict) -> int:
+def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:
     try:
-        print(report.report(Bundle(path), verdict).sentence)
+        print(report.report(Bundle(path, known), verdict).sentence)
     except Unreadable as error:
         print(f"{path.name} cannot be told: {error}")
     _print_findings((item for item in verdict.results if item.result != PASS), sys.stdout)

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evidence import events, preflight, preflight_comparison, reading, typed
-from evidence.manifest import Completed, Failed, GitSource, Performed, Preflighted, RunManifest
+from evidence import attestations, dsse, events, preflight, preflight_comparison, reading, receipts, typed
+from evidence.manifest import Completed, Failed, GitSource, Performed, Preflighted, RunManifest, Witnessed
 from evidence.reading import Bundle, Unreadable
 from evidence.spec import SpecError, parse
-from evidence.verdict import FAIL, LEVEL_MEANING, NOT_RUN, Claim, Proof, Report, Verdict
+from evidence.trust import SIGNER, WITNESS
+from evidence.verdict import FAIL, LEVEL_MEANING, NOT_RUN, PASS, WARN, CheckResult, Claim, Proof, Report, Verdict
 
+_UNSEEN = (
+    "No segment was re-executed and nobody countersigned: whoever controls the trainer could have made these rows up."
+)
+_WITNESSED = "No segment was re-executed: whoever controls trainer and witness could have made these rows up."
 LIMITS = (
     "An honest run relabelled in every file on the same kind of hardware cannot be told apart without a witness.",
-    "No segment was re-executed and nobody countersigned: whoever controls the trainer could have made these rows up.",
+    _UNSEEN,
     "Whether the experiment is good science is not checked.",
 )
 
@@ -90,6 +95,20 @@ _CLAIMS = (
         reading.LOG,
         ("MET-09", "MET-11", "SCH-06", "RES-01", "RES-02", "RES-03", "RES-04"),
     ),
+    (
+        "witness",
+        "Witness",
+        "the receipts' chain and signature verified, their heads found among the rows, their times set beside theirs",
+        reading.RECEIPTS,
+        ("PRV-13", "SIG-06"),
+    ),
+    (
+        "signature",
+        "Signature",
+        "verified with the keys you pinned; the files it covers digested again, its provenance made again",
+        attestations.MODEL,
+        ("SIG-01", "SIG-02", "SIG-03", "SIG-04", "SIG-05"),
+    ),
 )
 
 
@@ -100,8 +119,14 @@ def report(path_or_bundle: object, verdict: Verdict) -> Report:
         name=bundle.manifest.run.name,
         sentence=_verdict_sentence(bundle, verdict),
         claims=tuple(_claims(bundle, verdict)),
-        limits=LIMITS,
+        limits=tuple(_limits(verdict)),
     )
+
+
+def _limits(verdict: Verdict) -> Iterable[str]:
+    witnessed = any(item.id == "SIG-06" and item.result in (PASS, WARN) for item in verdict.results)
+    for limit in LIMITS:
+        yield _WITNESSED if witnessed and limit == _UNSEEN else limit
 
 
 def sentence(bundle: Bundle) -> str:
@@ -220,17 +245,30 @@ def loss_chart(losses: list[float], width: int = 72, height: int = 12) -> list[s
 def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
     results = {result.id: result for result in verdict.results}
     for claim, title, recomputed, file, checks in _CLAIMS:
-        if claim == "preflight" and not _is_preflighted(bundle):
-            continue  # nothing is claimed
+        if not _is_claimed(claim, bundle):
+            continue
         bad = [results[check] for check in checks if results[check].result == FAIL]
-        open_ = [results[check] for check in checks if results[check].result == NOT_RUN]
-        because = f"{open_[0].id}: {open_[0].reason}" if open_ else ""
+        open_ = [item for item in map(results.__getitem__, checks) if item.result == NOT_RUN or _unknown_signer(item)]
+        because = f"{open_[0].id}: {open_[0].reason or open_[0].findings[0].found}" if open_ else ""
         word = "fails" if bad else "unproven" if open_ else "holds"
         try:
             said = _said(claim, bundle)
         except Unreadable as error:
             said, word, because = "cannot be read", "fails" if bad else "unproven", str(error)
         yield Claim(claim, title, said, word, (Proof(file, checks),), recomputed, "" if word == "holds" else because)
+
+
+def _is_claimed(claim: str, bundle: Bundle) -> bool:
+    if claim == "preflight":
+        return _is_preflighted(bundle)
+    if claim == "witness":
+        return isinstance(bundle.manifest.witness, Witnessed)
+    return claim != "signature" or attestations.MODEL in bundle.files
+
+
+def _unknown_signer(result: CheckResult) -> bool:
+    """SIG-05 is only a warning, but a signature by nobody you know proves nothing."""
+    return result.id == "SIG-05" and result.result == WARN
 
 
 def _said(claim: str, bundle: Bundle) -> str:
@@ -251,7 +289,34 @@ def _said(claim: str, bundle: Bundle) -> str:
         "config": f"{manifest.config.source}, {len(manifest.config.overrides)} overrides",
         "preflight": _preflight(bundle) if claim == "preflight" else "",
         "outcome": manifest.run.outcome.kind,
+        "witness": _witness(bundle) if claim == "witness" else "",
+        "signature": _signature(bundle) if claim == "signature" else "",
     }[claim]
+
+
+def _witness(bundle: Bundle) -> str:
+    witness = bundle.manifest.witness
+    assert isinstance(witness, Witnessed)
+    try:
+        said = [receipts.read(line) for line in bundle.text(reading.RECEIPTS).split("\n") if line]
+    except receipts.NoReceipt as error:
+        raise Unreadable(f"{reading.RECEIPTS} holds a line that is no receipt: {error}") from None
+    hashes = {row.hash for row in bundle.rows}
+    heads = [item for item in said if isinstance(item, receipts.Head) and item.head in hashes]
+    where = "on the machine that trained" if witness.same_host else "on another machine"
+    key = bundle.known.trust.find(witness.public_key_sha256, WITNESS)
+    who = key.name if key else f"key {witness.public_key_sha256[:16]}…"
+    return f"{who}, {where}; {receipts.coverage(bundle.rows, heads)}"
+
+
+def _signature(bundle: Bundle) -> str:
+    try:
+        signed = dsse.read(bundle.bytes(attestations.MODEL))
+    except dsse.Malformed as error:
+        raise Unreadable(f"{attestations.MODEL}: {error}") from None
+    key = bundle.known.trust.find(signed.keyid, SIGNER)
+    who = f"{key.name}{' (your own key)' if key.own else ''}" if key else "nobody you know"
+    return f"by {who}, key {signed.keyid[:16]}…"
 
 
 def _is_preflighted(bundle: Bundle) -> bool:

@@ -140,8 +140,16 @@ def witness_key(home: Path) -> Signer:
 
 
 def attest(folder: Path, signer: Signer) -> None:
-    """Put the model signature and the provenance beside the seal of the bundle in ``folder``."""
+    """Put the model signature and the provenance beside the seal of the bundle in ``folder``. Raises SigningError where
+    somebody else did already."""
     bundle = Bundle(folder)
+    for name in attestations.AT_SEALING:
+        try:
+            other = dsse.read(bundle.bytes(name)).keyid if name in bundle.files else signer.public.fingerprint
+        except dsse.Malformed as error:
+            raise SigningError(f"{name} is there and cannot be read: {error}") from None
+        if other != signer.public.fingerprint:
+            raise SigningError(f"{folder.name} is signed already, by the key {other}")
     statements = {
         attestations.MODEL: attestations.model_statement(bundle),
         attestations.PROVENANCE: attestations.provenance_statement(bundle, signer.name),

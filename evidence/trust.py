@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from evidence import canonical, dsse, p256, typed
+from evidence.provenance import REPOSITORY
 
 if TYPE_CHECKING:
     from evidence.reading import Bundle
 
 FILE, KEYS, WITNESS = "trusted_keys.json", "keys", "witness"
+PINNED = REPOSITORY / "submission_runs" / FILE
+"""Keys that the repository itself pins: reviewed like code, and beside the bundles, never in one."""
 SCHEMA: Final = "assay/trusted_keys@1"
 SIGNER = "signer"
 ROLES = (SIGNER, WITNESS)

@@ -72,8 +72,9 @@ class Library:
             signature, trust = _signature(folder), self._trust()
             known = self._verified.get(name)
             if known is None or (known.signature, known.trust) != (signature, trust):
-                verdict = verify(folder, known=Known(trust=trust))
-                told = _told(folder, verdict, trust)
+                bundle = reading.Bundle(folder, Known(trust=trust))
+                verdict = verify(folder, known=bundle.known)
+                told = _told(bundle, verdict)
                 if self.is_imported(name):
                     told = _as_imported(told, name, folder.name)
                 known = self._verified[name] = _Verified(signature, trust, verdict, told)
@@ -149,9 +150,9 @@ def _signature(folder: Path) -> Signature:
     return tuple((name, facts.st_size, facts.st_ctime_ns, facts.st_ino) for name, facts in sorted(entries.items()))
 
 
-def _told(folder: Path, verdict: Verdict, trust: Trust) -> answers.Bundle:
+def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
     """The bundle as the page shows it. What cannot be read is null or empty; a check has the finding."""
-    bundle = reading.Bundle(folder)
+    folder = bundle.path
     manifest = _or_none(lambda: bundle.manifest)
     summary = _or_none(lambda: bundle.summary)
     told = _or_none(lambda: report(bundle, verdict)) or Report(folder.name, _unreadable(folder.name), (), ())
@@ -181,7 +182,7 @@ def _told(folder: Path, verdict: Verdict, trust: Trust) -> answers.Bundle:
         files=len(contents),
         bytes=sum(item.bytes for item in contents),
         origin="here",
-        signature=signature(bundle, verdict, trust),
+        signature=signature(bundle, verdict),
         claims=[answers.Claim(**asdict(claim)) for claim in told.claims],
         results=[
             answers.CheckResult(

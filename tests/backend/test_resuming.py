@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evidence import attempts, events, record
+from evidence import attempts, events, receipts, record
+from evidence.known import Known
+from evidence.trust import WITNESS, Key, Trust, read_public
+from evidence.verdict import WARN
+from evidence.verify import verify
 from tests import runs
 from tests.backend.client import Client, serving, until
 from tests.backend.conftest import make_settings
@@ -33,6 +37,29 @@ def test_steps_done_twice_stand_once_as_they_were_done_last(slow: Client, tmp_pa
     assert [item["step"] for item in slow.get(f"/runs/{run}/checkpoints").json()["checkpoints"]] == [*range(0, 61, 10)]
     sealed = slow.post(f"/runs/{run}/seal", json={})
     assert sealed.status_code == 201, sealed.text
+
+
+def test_a_witness_may_have_seen_rows_that_were_taken_back(tmp_path: Path) -> None:
+    with serving(make_settings(tmp_path, 0.1)) as client:
+        run = client.launch(name="seen", overrides={"training.steps": 60, "checkpoints.every_steps": 30})
+        folder = tmp_path / "home" / "runs" / run
+        runs.wait_for(lambda: b'"step":57,' in runs.log_of(folder))
+        runs.kill_trainer(folder)
+        client.until_state(run, "failed")
+        count = until(lambda: (folder / "witness.jsonl").read_bytes().count(b"\n"), lambda count: count >= 3)
+        record.launch(folder, [*runs.STAND_IN, str(folder), "--step-seconds", "0.1"], resume=True)
+        client.until_state(run, "starting", "running")
+        client.until_state(run, "finished")
+        assert client.post(f"/runs/{run}/seal", json={}).status_code == 201
+    said = [receipts.read(line) for line in (folder / "witness.jsonl").read_bytes().splitlines()]
+    steps = [item.step for item in said if isinstance(item, receipts.Head)]
+    assert max(steps[:count]) >= 57
+    assert steps[-1] == 60
+    assert steps != sorted(steps)
+    key = Key("server", WITNESS, read_public(tmp_path / "home" / "keys" / "witness.pub"))
+    verdict = verify(tmp_path / "submissions" / "seen", known=Known(trust=Trust((key,))))
+    assert verdict.failures == ()
+    assert {item.id: item.result for item in verdict.results}["SIG-06"] == WARN  # on the machine that trained
 
 
 def test_an_index_made_anew_knows_a_resumed_run_alike(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_run_through_http_has_receipts_that_verify(tmp_path: Path) -> None:
     assert json.loads((bundle / reading.MANIFEST).read_text())["witness"]["same_host"] is True
     secret = key.read_bytes().split(b"\n")[1]
     with zipfile.ZipFile(BytesIO(archive)) as content:
-        assert reading.RECEIPTS in content.namelist()
+        assert f"seen/{reading.RECEIPTS}" in content.namelist()
         assert not any(secret in content.read(name) for name in content.namelist())
 
 
@@ -98,7 +98,7 @@ def test_a_run_that_something_else_launched_is_not_witnessed(tmp_path: Path) -> 
     settings = make_settings(tmp_path)
     with serving(settings) as client:
         run = runs.new_run(settings.runs, name="alone")
-        client.until_state(run.name, "finished")
+        until(lambda: client.get(f"/runs/{run.name}").json().get("state"), lambda state: state == "finished")
         bundle = seal(client, run.name, tmp_path)
     assert not (run / rundir.WITNESS).exists()
     witness = json.loads((bundle / reading.MANIFEST).read_text())["witness"]
@@ -133,10 +133,10 @@ def test_the_server_signs_with_the_key_there_is_and_believes_it(tmp_path: Path) 
         trust.pin(settings.home / trust.FILE, trust.Pin("owner", "signer", public.pem, revoked="lost"))
         results = {item["id"]: item["result"] for item in client.get("/evidence/mine").json()["results"]}
         assert results["SIG-01"] == "fail"  # at the next look
-        (settings.submissions / trust.FILE).write_text("{")
+        (settings.home / trust.FILE).write_text("{")
+        (settings.submissions / trust.FILE).write_text("{}")
         assert client.get("/evidence/mine").json()["valid"] is True
         assert [item["name"] for item in client.get("/evidence").json()["bundles"]] == ["mine"]
-        (settings.submissions / trust.FILE).unlink()
         signing.new_key(settings.home, "second")
         response = client.post(f"/runs/{run}/seal", json={"name": "again"})
         assert response.status_code == 409

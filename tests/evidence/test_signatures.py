@@ -14,12 +14,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evidence import attestations, bundle, canonical, dsse, events, p256, reading, receipts, rundir, signing, trust
+from evidence import (
+    attestations,
+    bundle,
+    canonical,
+    dsse,
+    events,
+    p256,
+    reading,
+    receipts,
+    report,
+    rundir,
+    signing,
+    trust,
+)
 from evidence.attestations import MODEL, PROVENANCE
 from evidence.known import Known
 from evidence.signing import Signer
 from evidence.trust import SIGNER, WITNESS, Key, Pin, Trust, TrustError
-from evidence.verdict import NOT_RUN, PASS, WARN, CheckResult, Verdict
+from evidence.verdict import NOT_RUN, PASS, WARN, CheckResult, Claim, Verdict
 from evidence.verify import verify
 from tests.evidence import tamper
 from tests.evidence.tamper import Change
@@ -204,6 +217,26 @@ def test_a_replay_of_another_bundle_is_not_vouched_for(
     name = signing.attest_replay(other, alice, judged(one, believed)[0])
     shutil.copy(other / name, one / name)
     assert trust.vouched(reading.Bundle(one, Known(trust=believed)), reading.REPLAY) == ""
+
+
+def test_witness_and_signature_are_claimed_as_far_as_they_are_known(
+    signed: Path, sealed: Path, believed: Trust
+) -> None:
+    def claims(folder: Path, trusted: Trust) -> dict[str, Claim]:
+        known = Known(trust=trusted)
+        told = report.report(reading.Bundle(folder, known), verify(folder, known=known))
+        assert any("nobody countersigned" in limit for limit in told.limits) == (trusted == Trust())
+        return {claim.id: claim for claim in told.claims if claim.id in ("witness", "signature")}
+
+    assert claims(sealed, Trust()) == {}
+    found = claims(signed, believed)
+    assert {claim.verdict for claim in found.values()} == {"holds"}
+    assert found["witness"].said == "observatory, on another machine; 40 of 40 steps seen while they were new"
+    assert found["signature"].said.startswith("by alice, key ")
+    found = claims(signed, Trust())
+    assert {claim.verdict for claim in found.values()} == {"unproven"}
+    assert found["signature"].said.startswith("by nobody you know, key ")
+    assert "did not pin the witness's key" in found["witness"].unproven_because
 
 
 # What forgers do. Each may hold a key of their own; Alice's they do not have.
