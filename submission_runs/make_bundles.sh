@@ -11,7 +11,7 @@ export ASSAY_HOME=${MAKE_HOME:-$(mktemp -d)}
 [ -z "$(git status --porcelain -- evidence training assay backend)" ] || { echo "make_bundles: commit your changes first" >&2; exit 2; }
 names=${*:-demo_reasoning_v1 resumed_v1 lora_v1 sharded_v1 failed_v1}
 
-run() { ls -d "$ASSAY_HOME"/runs/* | tail -1; }
+run() { ls -d "$ASSAY_HOME"/runs/* 2>/dev/null | tail -1; }
 steps() { grep -c '"kind":"step"' "$1/events.jsonl" 2>/dev/null || true; }
 say() { echo; echo "make_bundles: $*"; }
 
@@ -29,7 +29,10 @@ demo_reasoning_v1() { # the shipped demo: a small decoder learns to add from scr
 resumed_v1() { # preempted in the middle by SIGTERM, then resumed from the state that it saved
   "$assay" train smoke_tiny --device cpu --name resumed_v1 --steps 600 --set checkpoints.every_steps=200 --set checkpoints.keep=2 &
   local process=$!
-  until [ -d "$ASSAY_HOME/runs" ] && [ "$(steps "$(run)")" -ge 300 ] 2>/dev/null; do sleep 0.1; kill -0 $process; done
+  until grep -qs '"name": "resumed_v1"' "$(run)/spec.json" && [ "$(steps "$(run)")" -ge 300 ]; do
+    kill -0 $process
+    sleep 0.1
+  done
   kill -TERM $process
   wait $process || true
   "$assay" train --resume "$(run)"

@@ -195,7 +195,7 @@ def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
         files=len(contents),
         bytes=sum(item.bytes for item in contents),
         origin="here",
-        signature=signature(bundle, verdict, bundle.known.trust),
+        signature=signature(bundle, verdict),
         claims=[answers.Claim(**asdict(claim)) for claim in told.claims],
         results=[
             answers.CheckResult(

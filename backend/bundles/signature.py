@@ -6,7 +6,7 @@ from typing import Literal
 
 from backend.bundles import answers
 from evidence import attestations, dsse, reading
-from evidence.trust import SIGNER, Trust
+from evidence.trust import SIGNER
 from evidence.verdict import FAIL, Verdict
 
 State = Literal["trusted", "unknown", "invalid"]
@@ -20,7 +20,7 @@ SAYS = {
 LATER_SAYS = {"verdict": "a verifier's verdict over the seal", "replay": f"a replay's result, {reading.REPLAY}"}
 
 
-def signature(bundle: reading.Bundle, verdict: Verdict, trust: Trust) -> answers.Signature:
+def signature(bundle: reading.Bundle, verdict: Verdict) -> answers.Signature:
     """As the checks found it. A name is told only where its key was pinned: no bundle names its own signer."""
     refused = {
         finding.file
@@ -28,7 +28,7 @@ def signature(bundle: reading.Bundle, verdict: Verdict, trust: Trust) -> answers
         if result.id in HOLD and result.result == FAIL
         for finding in result.findings
     }
-    statements = [_statement(bundle, name, trust, name in refused) for name in attestations.files(bundle)]
+    statements = [_statement(bundle, name, name in refused) for name in attestations.files(bundle)]
     by_file = {statement.file: statement for statement in statements}
     tree = by_file.get(attestations.MODEL) or by_file.get(attestations.PROVENANCE)
     state: Literal["unsigned", "trusted", "unknown", "invalid"] = tree.state if tree else "unsigned"
@@ -42,14 +42,14 @@ def signature(bundle: reading.Bundle, verdict: Verdict, trust: Trust) -> answers
     )
 
 
-def _statement(bundle: reading.Bundle, name: str, trust: Trust, refused: bool) -> answers.Statement:
+def _statement(bundle: reading.Bundle, name: str, refused: bool) -> answers.Statement:
     later = attestations.LATER.fullmatch(name)
     says = SAYS.get(name) or (LATER_SAYS[later[1]] if later else "a statement that this version does not know")
     try:
         signed = dsse.read(bundle.bytes(name))
     except (dsse.Malformed, reading.Unreadable):
         return answers.Statement(file=name, state="invalid", signer="", key_sha256="", says=says)
-    key = trust.find(signed.keyid, SIGNER)
+    key = bundle.known.trust.find(signed.keyid, SIGNER)
     state: State = "invalid" if refused else "unknown"
     if key and not refused:
         state = "trusted" if not key.revoked and signed.verifies(key.public) else "invalid"

@@ -28,7 +28,8 @@ def signed(tmp_path: Path) -> Path:
 
 
 def told(folder: Path, believed: trust.Trust) -> Signature:
-    return Library(folder.parent, lambda: believed).bundle(folder.name).signature
+    imported = folder.parent.parent / "imported"
+    return Library(folder.parent, imported, lambda: believed).bundle(folder.name).signature
 
 
 def test_an_unsigned_bundle_is_unsigned(signed: Path) -> None:
