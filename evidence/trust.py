@@ -160,7 +160,8 @@ def pin(path: Path, entry: Pin) -> None:
 
 def vouched(bundle: Bundle, path: str) -> str:
     """Who of those that this verifier trusts signed the file ``path`` beside the seal, as it is, of this very bundle;
-    "" for nobody. Raises Unreadable where there is no such file."""
+    "" for nobody. A key that only the repository names is no such key: its owner may be whoever sealed the bundle.
+    Raises Unreadable where there is no such file."""
     from evidence import attestations
 
     subjects = [(path, bundle.sha256(path)), attestations.seal_of(bundle)]
@@ -173,7 +174,7 @@ def vouched(bundle: Bundle, path: str) -> str:
         about = [(item.name, item.digest.sha256) for item in signed.statement.subject]
         if (
             key
-            and not key.revoked
+            and not (key.revoked or key.committed)
             and about == subjects
             and attestations.is_replay(signed)
             and signed.verifies(key.public)
