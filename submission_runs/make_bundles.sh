@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Makes the bundles of this folder anew, each from a real run on this machine's CPU: about four minutes on two cores.
+# Makes the bundles of this folder anew, each from a real run on this machine's CPU: about eight minutes on two cores.
 #
 #   submission_runs/make_bundles.sh [NAME…]      (default: all of them; commit first, so that the evidence names a commit)
 #
-# What is replaced is removed first. The runs lie in a folder of their own (MAKE_HOME), to be looked at afterwards.
+# What is replaced is removed first. Runs and the signing key lie in a folder of their own, MAKE_HOME; whoever keeps it
+# signs with the same key again. The key's public half goes to trusted_keys.json: the repository's word for whose it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 assay=$PWD/.venv/bin/assay
-export ASSAY_HOME=${MAKE_HOME:-$(mktemp -d)}
+export ASSAY_HOME=${MAKE_HOME:-$(mktemp -d)} ASSAY_DEMO=0 ASSAY_PORT=${MAKE_PORT:-8177}
 [ -z "$(git status --porcelain -- evidence training assay backend)" ] || { echo "make_bundles: commit your changes first" >&2; exit 2; }
 names=${*:-demo_reasoning_v1 resumed_v1 lora_v1 sharded_v1 failed_v1}
 
@@ -15,15 +16,24 @@ run() { ls -d "$ASSAY_HOME"/runs/* 2>/dev/null | tail -1; }
 steps() { grep -c '"kind":"step"' "$1/events.jsonl" 2>/dev/null || true; }
 say() { echo; echo "make_bundles: $*"; }
 
-seal() { # of the newest run, as $1; replayed too, where a second argument says so
+seal() { # the newest run, as $1
   rm -rf "submission_runs/$1"
-  "$assay" seal "$(run)" --name "$1"
-  if [ "${2:-}" = replay ]; then "$assay" replay "$1"; fi
+  "$assay" seal "$(run)" --name "$1" --key assay
 }
 
-demo_reasoning_v1() { # the shipped demo: a small decoder learns to add from scratch
-  "$assay" train demo_reasoning --device cpu --name demo_reasoning_v1
-  seal demo_reasoning_v1 replay
+replay() { # a drawn segment of $1, and vouch for the result
+  "$assay" replay "$1"
+  "$assay" sign "$1" --replay --key assay
+}
+
+demo_reasoning_v1() { # the shipped demo, launched by a server, which issues the nonce and countersigns the rows
+  "$assay" up >"$ASSAY_HOME/server.log" 2>&1 &
+  local server=$!
+  trap 'kill $server 2>/dev/null || true' RETURN
+  until curl --silent --fail "http://127.0.0.1:$ASSAY_PORT/health" >/dev/null; do kill -0 $server; sleep 0.2; done
+  "$assay" launch demo_reasoning --set device=cpu --name demo_reasoning_v1
+  seal demo_reasoning_v1
+  replay demo_reasoning_v1
 }
 
 resumed_v1() { # preempted in the middle by SIGTERM, then resumed from the state that it saved
@@ -36,31 +46,40 @@ resumed_v1() { # preempted in the middle by SIGTERM, then resumed from the state
   kill -TERM $process
   wait $process || true
   "$assay" train --resume "$(run)"
-  seal resumed_v1 replay
+  seal resumed_v1
+  replay resumed_v1
 }
 
 lora_v1() { # adapters on the weights of a run before, exported as a Hugging Face folder
   "$assay" train smoke_tiny --device cpu --name base_of_lora --steps 200
   "$assay" export-weights "$(run)" --to "$ASSAY_HOME/base_of_lora"
-  "$assay" train smoke_tiny --device cpu --name lora_v1 --steps 100 --set weights.source=folder --set "weights.path=$ASSAY_HOME/base_of_lora" \
-    --set lora.rank=4 --set lora.targets=all --set checkpoints.every_steps=50
-  seal lora_v1 replay
+  "$assay" train smoke_tiny --device cpu --name lora_v1 --steps 100 --set weights.source=folder \
+    --set "weights.path=$ASSAY_HOME/base_of_lora" --set lora.rank=4 --set lora.targets=all --set checkpoints.every_steps=50
+  seal lora_v1
+  replay lora_v1
 }
 
 sharded_v1() { # eight virtual devices: weights and optimizer state split over all of them
-  XLA_FLAGS=--xla_force_host_platform_device_count=8 "$assay" train smoke_tiny --device cpu --name sharded_v1 --set plan.layout=fsdp --set checkpoints.every_steps=20
-  seal sharded_v1 replay
+  XLA_FLAGS=--xla_force_host_platform_device_count=8 "$assay" train smoke_tiny --device cpu --name sharded_v1 \
+    --set plan.layout=fsdp --set checkpoints.every_steps=20
+  seal sharded_v1
+  replay sharded_v1
 }
 
 failed_v1() { # learning rate and weight decay far too high: the loss stops being a number, and the run says so
-  ! "$assay" train smoke_tiny --device cpu --name failed_v1 --steps 200 --set optimizer.learning_rate=10 --set optimizer.warmup_steps=0 \
-    --set optimizer.weight_decay=0.99 --set checkpoints.every_steps=10
+  ! "$assay" train smoke_tiny --device cpu --name failed_v1 --steps 200 --set optimizer.learning_rate=10 \
+    --set optimizer.warmup_steps=0 --set optimizer.weight_decay=0.99 --set checkpoints.every_steps=10
   seal failed_v1
 }
+
+mkdir -p "$ASSAY_HOME"
+[ -e "$ASSAY_HOME/keys/assay.pem" ] || "$assay" key new --name assay
+[ $# -gt 0 ] || rm -f submission_runs/trusted_keys.json
+"$assay" key trust "$ASSAY_HOME/keys/assay.pub" --name assay --into submission_runs/trusted_keys.json
 
 for name in $names; do
   say "$name"
   "$name"
   "$assay" verify "$name"
 done
-say "done; the runs are in $ASSAY_HOME"
+say "done; the runs and the key are in $ASSAY_HOME"
