@@ -67,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--trusted-keys", metavar="FILE", default="", help="believe the keys of this file, and no other"
     )
+    verify.add_argument("--replay", action="store_true", help="also train a drawn segment again (E4)")
+    verify.add_argument("--draw", default="", metavar="NONCE", help="draw that segment by this (default: at random)")
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    verify.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
     verify.set_defaults(act=_verify)
 
     exporting = commands.add_parser("export", help="write a bundle as one file that verifies as it does")
@@ -90,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     sign.set_defaults(act=_sign)
 
     _key(commands.add_parser("key", help="the keys you sign with, and those you trust"))
+
+    replay = commands.add_parser("replay", help="train a segment of a bundle again: exit 0 it agrees, 1 not, 2 unknown")
+    replay.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
+    replay.add_argument("--from", type=int, dest="from_step", metavar="K", help="begin at the included state of step K")
+    replay.add_argument("--to", type=int, dest="to_step", metavar="N", help="end after step N")
+    replay.add_argument("--draw", default="", metavar="NONCE", help="draw the segment by this (default: at random)")
+    replay.add_argument(
+        "--bundle-source", action="store_true", help="EXECUTE the bundle's own code; do that in a container only"
+    )
+    replay.add_argument("--out", type=Path, metavar="FILE", help="the result (default: beside the bundle's seal)")
+    replay.set_defaults(act=_replay)
 
     export = commands.add_parser("export-weights", help="write a saved state as a Hugging Face folder")
     export.add_argument("run", help="the run's id or folder")
@@ -238,7 +252,21 @@ def _verify(options: argparse.Namespace) -> int:
 
     level = ["--level", options.level] if options.level else []
     keys = ["--trusted-keys", options.trusted_keys] if options.trusted_keys else []
-    return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *(["--json"] if options.json else [])])
+    draw = ["--draw", options.draw] if options.draw else []
+    flags = [f"--{name}" for name in ("json", "quick", "replay") if getattr(options, name)]
+    return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *draw, *flags])
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from assay.replay import run
+
+    ranged = [value is not None for value in (options.from_step, options.to_step)]
+    if any(ranged) and (not all(ranged) or options.draw):
+        return _fail("a segment is named by --from K --to N, or drawn by --draw NONCE; give one of them, or neither")
+    segment = (options.from_step or 0, options.to_step or 0)
+    if all(ranged) and options.to_step < 1:
+        return _fail(f"--to must be a step of the run, got {options.to_step}")
+    return run(_bundle(options.bundle), segment, options.draw, options.out, own_source=options.bundle_source)
 
 
 def _sign(options: argparse.Namespace) -> int:

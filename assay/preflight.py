@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 from assay.progress import console, errors
-from evidence import config_file, preflight, preflight_folder, preflight_text, rundir
+from evidence import config_file, job_folder, preflight, preflight_folder, preflight_text, rundir
 from evidence.canonical import pretty
+from evidence.job_folder import DONE
 from evidence.preflight import Report, Request
-from evidence.preflight_folder import DONE
 from evidence.provenance import REPOSITORY
 from evidence.spec import Scalar, resolve
 
@@ -42,14 +42,14 @@ def run(
 ) -> int:
     """Compile in a new folder below ``root``, or use what is known, and print it: 0 fits, 1 does not, 2 cannot say."""
     known = None if fresh else preflight_folder.equal(root, request)
-    if known and preflight_folder.standing(known).state == DONE:
-        when = preflight_folder.created_at(known)
+    if known and preflight_folder.KIND.standing(known).state == DONE:
+        when = job_folder.created_at(known)
         errors.print(f"Known since {when}: the same step, topology and compiler. --fresh compiles again.")
         folder = known
     else:
-        folder = preflight_folder.create(root, request, command)
+        folder = job_folder.create(root, request, command)
         _compile(folder, command)
-    standing = preflight_folder.standing(folder)
+    standing = preflight_folder.KIND.standing(folder)
     if standing.state != DONE:
         return _fail(standing.reason)
     try:
@@ -62,15 +62,15 @@ def run(
 def _compile(folder: Path, command: tuple[str, ...]) -> None:
     """Run the job to its end, a line for each thing that it says. An interrupt takes the job with it."""
     try:
-        process = preflight_folder.start(folder, command)
+        process = job_folder.start(folder, command)
     except OSError as error:
         message = f"The preflight could not be started: {error.strerror}."
-        preflight_folder.fail(folder, message)
+        job_folder.fail(folder, message)
         return
     ended = threading.Event()
 
     def watch() -> None:
-        preflight_folder.wait(folder, process)
+        job_folder.wait(folder, process)
         ended.set()
 
     threading.Thread(target=watch, daemon=True).start()
@@ -78,14 +78,14 @@ def _compile(folder: Path, command: tuple[str, ...]) -> None:
     try:
         while True:
             last = ended.wait(LOOK_SECONDS)
-            said, offset = preflight_folder.said_since(folder, offset)
+            said, offset = job_folder.said_since(folder, offset)
             for item in said:
                 far = f"{item.done} of {item.total}: " if item.total else ""
                 errors.print(f"  {far}{item.doing}", markup=False)
             if last:
                 return
     except KeyboardInterrupt:
-        preflight_folder.cancel(folder)
+        preflight_folder.KIND.cancel(folder)
         ended.wait()
         raise
 

@@ -17,11 +17,13 @@ from backend.bundles.library import Library
 from backend.configs import routes as configs
 from backend.database import Database
 from backend.head import Head
+from backend.jobs import Jobs
 from backend.launchers import local
 from backend.page import Page
 from backend.preflights import routes as preflights
-from backend.preflights.jobs import Jobs
 from backend.preflights.library import Library as Preflights
+from backend.replays import routes as replays
+from backend.replays.library import Library as Replays
 from backend.runs import routes as runs
 from backend.runs import stream
 from backend.runs.bell import Bell
@@ -32,7 +34,7 @@ from backend.runs.witness import Witness
 from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
-from evidence import __version__, trust
+from evidence import __version__, preflight_folder, replay_job, trust
 
 log = logging.getLogger("assay")
 
@@ -47,10 +49,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         server.follower.start()
         server.witness.start()
         server.jobs.start()
+        server.replay_jobs.start()
         demo.launch_first(server)
         try:
             yield
         finally:
+            server.replay_jobs.stop()
             server.jobs.stop()
             server.follower.stop()
             server.witness.stop()
@@ -60,8 +64,9 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         title="Assay", version=__version__, lifespan=life, responses=errors.ANSWERS, docs_url=None, redoc_url=None
     )
     errors.install(app)
-    for router in (runs.router, stream.router, configs.router, preflights.router, bundles.router, health.router):
-        app.include_router(router)
+    routers = (runs, stream, configs, preflights, bundles, replays, health)
+    for part in routers:
+        app.include_router(part.router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(Page, folder=settings.page)
     app.add_middleware(Head)
@@ -78,6 +83,7 @@ def _server(settings: Settings, database: Database) -> Server:
     queue = Queue(settings.runs, store, launch, local.request_stop)
     witness = Witness(settings.runs, settings.home)
     follower = Follower(settings.runs, database, store, queue, bell, witness)
+    library = Library(settings.submissions, settings.imported, settings.replays, partial(_trust, settings))
     return Server(
         settings,
         store,
@@ -85,9 +91,11 @@ def _server(settings: Settings, database: Database) -> Server:
         follower,
         bell,
         witness,
-        Library(settings.submissions, settings.imported, partial(_trust, settings)),
+        library,
         Preflights(settings.preflights),
-        Jobs(settings.preflights, settings.preflight_command),
+        Jobs(preflight_folder.KIND, settings.preflights, settings.preflight_command),
+        Replays(settings.replays, library),
+        Jobs(replay_job.KIND, settings.replays, settings.replay_command),
     )
 
 

@@ -11,8 +11,9 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from backend.bundles.library import Library
-    from backend.preflights.jobs import Jobs
+    from backend.jobs import Jobs
     from backend.preflights.library import Library as Preflights
+    from backend.replays.library import Library as Replays
     from backend.runs.bell import Bell
     from backend.runs.follower import Follower
     from backend.runs.queue import Queue
@@ -31,6 +32,8 @@ class Server:
     library: Library
     preflights: Preflights
     jobs: Jobs
+    replays: Replays
+    replay_jobs: Jobs
 
 
 def _server(request: Request) -> Server:

@@ -19,8 +19,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``imported/``, ``data/`` and the index; the commands get the folder
-    as last word. ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
+    """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the commands
+    get a folder as last word. ``key``: the name of the key to sign bundles with, "" for the only one there is."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -34,6 +34,7 @@ class Settings:
     page: Path = REPOSITORY / "frontend" / "dist"
     trainer_command: tuple[str, ...] = field(default=(sys.executable, "-m", "training"))
     preflight_command: tuple[str, ...] = field(default=(sys.executable, "-m", "training.preflight"))
+    replay_command: tuple[str, ...] = field(default=(sys.executable, "-m", "evidence.replay_job"))
 
     @property
     def runs(self) -> Path:
@@ -47,6 +48,10 @@ class Settings:
     def imported(self) -> Path:
         """Bundles that others sent: ``<name here>/<the bundle's own name>/``."""
         return self.home / "imported"
+
+    @property
+    def replays(self) -> Path:
+        return self.home / "replays"
 
     @property
     def database(self) -> Path:

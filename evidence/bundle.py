@@ -327,9 +327,6 @@ class _Sealing:
             events=self._file(reading.EVENTS),
             samples=[self._file(reading.SAMPLES)] if samples else [],
             checkpoints=checkpoints,
-            replay=manifest.NotReplayed(
-                kind="not_replayed", because="no segment of this run was replayed before sealing"
-            ),
             witness=self._witness(),
         )
 

@@ -10,7 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from evidence import archive, attempts, bundle, canonical, record, report, rundir, signing, trust, typed
+from evidence import (
+    archive,
+    attempts,
+    audit,
+    bundle,
+    canonical,
+    deeper,
+    record,
+    replaying,
+    report,
+    rundir,
+    signing,
+    trust,
+    typed,
+)
 from evidence.known import Known
 from evidence.provenance import REPOSITORY
 from evidence.reading import REPLAY, Bundle, Unreadable
@@ -56,6 +70,11 @@ def main(arguments: list[str]) -> int:
     verifying.add_argument(
         "--trusted-keys", type=Path, metavar="FILE", help="believe the keys of this file, and no other"
     )
+    verifying.add_argument(
+        "--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)"
+    )
+    verifying.add_argument("--replay", action="store_true", help="also train a drawn segment again (E4)")
+    verifying.add_argument("--draw", default="", metavar="NONCE", help="draw that segment by this (default: at random)")
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
     exporting = commands.add_parser("export", help="write a bundle as one file that verifies as it does")
@@ -137,7 +156,7 @@ def _verify(options: argparse.Namespace) -> int:
         if options.trusted_keys and not options.trusted_keys.is_file():
             raise trust.TrustError(f"{options.trusted_keys}: there is no such file")
         believed = trust.read(options.trusted_keys) if options.trusted_keys else trust.known(home(), trust.PINNED)
-        known = Known(trust=believed)
+        known = _replayed(options, replace(_known(options), trust=believed))
         verdict = verify(options.bundle, known=known)
     except (NotABundle, OSError, trust.TrustError) as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -150,6 +169,32 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"Error: level {options.level} was asked for, {verdict.level or 'none'} is reached", file=sys.stderr)
         return FINDINGS
     return VALID if verdict.valid else FINDINGS
+
+
+def _known(options: argparse.Namespace) -> Known:
+    """What this verifier brings along: an audit of its own, where it can make one and is not in a hurry."""
+    if options.quick:
+        return Known(no_audit="left out (--quick)")
+    if not options.bundle.is_dir():
+        return Known()  # verify says so
+    if why := deeper.missing():
+        return Known(no_audit=why)
+    print(f"Reading the arrays, tokens and program of {options.bundle.name} again …", file=sys.stderr, flush=True)
+    try:
+        return Known(audit=audit.make(options.bundle))
+    except deeper.Impossible as error:
+        return Known(no_audit=f"no audit could be made: {error}")
+
+
+def _replayed(options: argparse.Namespace, known: Known) -> Known:
+    """With a replay of this verifier's own, where one was asked for and can be made."""
+    if not (options.replay or options.draw) or not options.bundle.is_dir():
+        return known
+    print(f"Training a segment of {options.bundle.name} again …", file=sys.stderr, flush=True)
+    try:
+        return replace(known, replay=replaying.make(options.bundle, replaying.Ask(nonce=options.draw)))
+    except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
+        return replace(known, no_replay=f"no replay could be made: {error}")
 
 
 def _export(options: argparse.Namespace) -> int:

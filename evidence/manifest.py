@@ -314,12 +314,6 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class NotReplayed:
-    kind: Literal["not_replayed"]
-    because: Text
-
-
-@dataclass(frozen=True)
 class Witnessed:
     """Who launched the run countersigned its rows while it went on. ``same_host``: on the machine that trained."""
 
@@ -376,7 +370,6 @@ class RunManifest:
     events: File
     samples: list[File]
     checkpoints: list[Included | LeftOut]
-    replay: NotReplayed
     witness: Witnessed | NoWitness
 
 

@@ -1,11 +1,6 @@
 """A preflight: what the TPU's own compiler says of a run's step before the run, without a TPU.
 
-``preflights/<id>/`` is a folder as a run is one; the job that compiles writes it, the server reads it.
-
-    request.json     who asks, once        what to compile (Request)
-    progress.jsonl   the job, append       one Progress a line
-    output.log       who starts it         what the job and the compiler printed
-    report.json      the job, once, last   the Report; a failed job leaves error.json {"message", "field"} instead
+``preflights/<id>/`` is the folder of a job (evidence/job_folder.py) that is asked with a Request and leaves a Report.
 
 Peak memory is the compiler's own. Times are estimates and never a speed: a step takes at least the larger of compute
 and communication and, if nothing overlaps, their sum.
@@ -14,7 +9,6 @@ and communication and, if nothing overlaps, their sum.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,14 +20,7 @@ from evidence.spec import RunSpec
 from evidence.typed import Count, Natural, NotNegative, Positive, Sha256, Text, Utc
 
 SCHEMA: Final = "assay/preflight@1"
-REQUEST, PROGRESS, REPORT, ERROR, OUTPUT = (
-    "request.json",
-    "progress.jsonl",
-    "report.json",
-    "error.json",
-    "output.log",
-)
-PREFLIGHT_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+REPORT = "report.json"
 
 COMPUTE_METHOD: Final = (
     "estimate: the compiler's estimated_cycles of every instruction × the trip counts of the loops around it ÷ the "
@@ -59,16 +46,6 @@ class Request:
     spec: dict[str, Any]
     search: bool = False
     largest: bool = False
-
-
-@dataclass(frozen=True)
-class Progress:
-    """``done`` of ``total`` compilations (the total may grow); ``doing`` says what goes on now."""
-
-    time: str
-    done: int
-    total: int
-    doing: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from evidence.checks import CHECKS
 from evidence.known import Known
 from evidence.reading import Bundle
-from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, CheckResult, Finding, Verdict
+from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, WARN, CheckResult, Finding, Verdict
 
 HIGHEST = "E5"
 """The highest level that this version has all checks for."""
@@ -52,12 +52,17 @@ def _verdict(results: tuple[CheckResult, ...]) -> Verdict:
                 f"{level} ({LEVEL_MEANING[level]}) is not reached: none of its checks is about a bundle of this kind"
             ]
             break
-        blocking = [item for item in of_level if item.result in (FAIL, NOT_RUN)]
+        blocking = [item for item in of_level if item.result == FAIL or (item.result == NOT_RUN and _counts(item))]
         if blocking:
             gaps = [f"{level} ({LEVEL_MEANING[level]}) is not reached: {item.id} {_why(item)}" for item in blocking]
             break
         reached = level
     return Verdict(reached, all(item.result != FAIL for item in results), results, tuple(gaps))
+
+
+def _counts(result: CheckResult) -> bool:
+    """Whether the check can keep a bundle from its level: one that only warns cannot, whatever it would have found."""
+    return result.severity != WARN
 
 
 def _why(result: CheckResult) -> str:

@@ -14,10 +14,11 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from evidence import canonical, events, preflight, preflight_folder, rundir, typed
+from evidence import canonical, events, job_folder, preflight, preflight_folder, rundir, typed
 from evidence.hardware import GIB, Topology
+from evidence.job_folder import Progress
 from evidence.plan import choose
-from evidence.preflight import DoesNotFit, Estimate, Fits, Memory, Progress, Received, Refused, Report
+from evidence.preflight import DoesNotFit, Estimate, Fits, Memory, Received, Refused, Report
 from evidence.spec import PlanSpec, RunSpec, parameter_count, parse
 
 NO_LIBTPU = "a preflight needs the TPU's compiler, and libtpu is not installed; install it with: pip install libtpu"
@@ -36,7 +37,7 @@ class Job:
 
     def say(self, doing: str, total: int) -> None:
         line = canonical.encode(typed.write(Progress(events.now(), self.done, total, doing)))
-        with (self.folder / preflight.PROGRESS).open("a", encoding="utf-8") as log:
+        with (self.folder / job_folder.PROGRESS).open("a", encoding="utf-8") as log:
             log.write(line + "\n")
         print(f"{self.done}/{total} {doing}", flush=True)
 
@@ -52,7 +53,7 @@ class Job:
             os.kill(os.getpid(), signal.SIGABRT)
         if name == "broken":
             print(f"Error: {NO_LIBTPU}", flush=True)
-            rundir.write_document(self.folder / preflight.ERROR, {"message": NO_LIBTPU, "field": "topology"})
+            rundir.write_document(self.folder / job_folder.ERROR, {"message": NO_LIBTPU, "field": "topology"})
             return 2
         rundir.write_document(self.folder / preflight.REPORT, typed.write(self.report()))
         return 0

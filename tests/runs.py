@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import preflight, preflight_folder, rundir
+from evidence import job_folder, preflight, rundir
 from evidence.spec import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,6 +73,6 @@ def kill_trainer(run: Path, number: signal.Signals = signal.SIGKILL) -> None:
 def preflight_report(root: Path, overrides: dict[str, Any] | None = None, topology: str = "v5e-8") -> Path:
     """The report file of a preflight of CONFIG by the stand-in job."""
     spec, _ = resolve(CONFIG, overrides or {})
-    folder = preflight_folder.create(root, preflight.Request("tiny.yaml", topology, spec.as_dict()))
+    folder = job_folder.create(root, preflight.Request("tiny.yaml", topology, spec.as_dict()))
     subprocess.run([sys.executable, "-m", "tests.preflight_job", str(folder)], cwd=ROOT, check=True)
     return folder / preflight.REPORT

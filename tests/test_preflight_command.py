@@ -14,7 +14,7 @@ import pytest
 
 from assay import preflight
 from assay.cli import main
-from evidence import preflight_folder, rundir
+from evidence import job_folder, preflight_folder, rundir
 from evidence.spec import resolve
 from tests.preflight_job import NO_LIBTPU
 from tests.runs import CONFIG, ROOT, config_text, wait_for
@@ -81,9 +81,9 @@ def test_json_is_the_report_and_nothing_else_and_a_file_is_the_same(
 def test_a_known_answer_is_told_without_compiling_again(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(config) == run(config, {"training.steps": 9}) == 0
     assert "Known since" in capsys.readouterr().err
-    assert len(preflight_folder.folders(config.parent / "preflights")) == 1
+    assert len(job_folder.folders(config.parent / "preflights")) == 1
     assert run(config, fresh=True) == 0
-    assert len(preflight_folder.folders(config.parent / "preflights")) == 2
+    assert len(job_folder.folders(config.parent / "preflights")) == 2
 
 
 def test_a_report_that_cannot_be_saved_is_said(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,12 +99,12 @@ def test_an_interrupt_takes_the_job_with_it(config: Path) -> None:
     )
     asking = subprocess.Popen([sys.executable, "-c", code, str(config)], cwd=ROOT, stderr=subprocess.PIPE)
     root = config.parent / "preflights"
-    wait_for(lambda: any(preflight_folder.progress(folder) for folder in preflight_folder.folders(root)))
-    [folder] = preflight_folder.folders(root)
+    wait_for(lambda: any(job_folder.progress(folder) for folder in job_folder.folders(root)))
+    [folder] = job_folder.folders(root)
     job = rundir.read_document(folder / rundir.LAUNCH)["process"]["pid"]
     asking.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in asking.communicate()[1]
-    assert preflight_folder.standing(folder).state == "cancelled"
+    assert preflight_folder.KIND.standing(folder).state == "cancelled"
     with pytest.raises(ProcessLookupError):
         os.kill(job, 0)
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,12 @@ def step_of(name: str) -> int | None:
 
 def leaves(state: State) -> list[Leaf]:
     """Digest of every array of ``state``, over its bytes in C order, sorted by path."""
-    return sorted((_leaf(path, array) for path, array in _flat(state).items()), key=lambda leaf: str(leaf["path"]))
+    return sorted((described(path, array) for path, array in _flat(state).items()), key=lambda leaf: str(leaf["path"]))
+
+
+def shapes(state: State) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of every array of ``state`` (abstract ones, too) by its path."""
+    return {path: (str(np.dtype(leaf.dtype)), tuple(leaf.shape)) for path, leaf in _flat(state).items()}
 
 
 def parameters_digest(params: Any) -> str:
@@ -145,6 +150,29 @@ def parameters(run: Path, step: int) -> Iterator[tuple[str, Any]]:
             yield name, array
 
 
+def stored(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of every array in a saved state, ``step`` among them, as its folder tells without reading one."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        told = checkpointer.metadata(folder.resolve()).item_metadata
+    arrays = _by_path(told if isinstance(told, dict) else told.tree)
+    return {path: (str(np.dtype(item.dtype)), tuple(item.shape)) for path, item in arrays.items()}
+
+
+def read(folder: Path, paths: Iterable[str]) -> dict[str, Any]:
+    """The arrays of a saved state at ``paths`` (all that are ``stored``) as numpy, unchecked, on no device."""
+    here = ocp.RestoreArgs(restore_type=np.ndarray)
+    asked: dict[str, Any] = {}
+    for path in paths:
+        part, _, name = path.partition(".")
+        if name:
+            asked.setdefault(part, {})[name] = here
+        else:
+            asked[part] = here
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        found = checkpointer.restore(folder.resolve(), args=ocp.args.PyTreeRestore(restore_args=asked))
+    return _by_path(found)
+
+
 def prune(run: Path, saved: list[int], spec: CheckpointSpec) -> list[int]:
     """Remove all but the first and the newest ``keep`` of the ``saved`` steps, and return those that stay.
 
@@ -157,7 +185,8 @@ def prune(run: Path, saved: list[int], spec: CheckpointSpec) -> list[int]:
     return kept
 
 
-def _leaf(path: str, value: Any) -> Leaf:
+def described(path: str, value: Any) -> Leaf:
+    """An array as a leaves file has it."""
     if isinstance(value, jax.Array) and not value.is_fully_addressable:
         value = multihost_utils.process_allgather(value, tiled=True)  # one leaf at a time: all would not fit a host
     array = np.ascontiguousarray(np.asarray(value)).reshape(np.shape(value))
@@ -178,6 +207,17 @@ def _name(path: tuple[Any, ...]) -> str:
     part, *rest = path
     prefix = PARAMETERS if part.name == "params" else OPTIMIZER
     return f"{prefix}.{jax.tree_util.keystr(tuple(rest), simple=True, separator='.')}"
+
+
+def _by_path(tree: Any) -> dict[str, Any]:
+    """The leaves of a saved tree by the paths of a leaves file; ``step`` by its name."""
+    found = {}
+    for part, value in tree.items():
+        if isinstance(value, dict):
+            found.update({f"{part}.{name}": leaf for name, leaf in value.items()})
+        else:
+            found[str(part)] = value
+    return found
 
 
 def _nested(state: State) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evidence import canonical, events, preflight, preflight_folder, rundir, typed
+from evidence import canonical, events, job_folder, preflight, rundir, typed
 from evidence.hardware import Topology
 from evidence.plan import choose
 from evidence.preflight import DoesNotFit, Fits, Refused, Report, Request
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
         return 2
     folder = Path(arguments[0])
     try:
-        request = typed.read(Request, canonical.read(folder / preflight.REQUEST))
+        request = typed.read(Request, canonical.read(folder / job_folder.REQUEST))
         spec, topology = parse(request.spec), topologies.find(request.topology)
         topologies.prepare_environment()
     except (OSError, canonical.JsonError, typed.WrongDocument, SpecError, Refusal) as error:
@@ -59,11 +59,11 @@ class Diary:
     """Progress, a line each, to the folder and to standard output."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / preflight.PROGRESS
+        self._path = folder / job_folder.PROGRESS
         self.done = self.total = 0
 
     def say(self, doing: str) -> None:
-        line = preflight.Progress(time=events.now(), done=self.done, total=max(self.total, self.done), doing=doing)
+        line = job_folder.Progress(time=events.now(), done=self.done, total=max(self.total, self.done), doing=doing)
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(canonical.encode(typed.write(line)) + "\n")
         print(doing, flush=True)
@@ -391,7 +391,7 @@ def _verdict(best: Outcome, spec: RunSpec, topology: Topology) -> str:
 
 
 def _fail(folder: Path, message: str) -> int:
-    preflight_folder.fail(folder, message)
+    job_folder.fail(folder, message)
     print(f"error: {message}", file=sys.stderr)
     return 2
 

@@ -74,8 +74,11 @@ class Trainer:
         params = optimizer.with_trained(state.params, after)
         return State(params, moments), Metrics(mean_loss, optax.tree.norm(gradient), optax.tree.norm(params))
 
-    def lower(self) -> Any:
-        """The step lowered for this placement's devices, from shapes alone."""
+    def lower(self, platform: str = "") -> Any:
+        """The step lowered for this placement's devices, from shapes alone.
+
+        ``platform``: as if they were of that one (cpu, cuda, tpu), which need not be here; the text is as it is there.
+        """
         batch, scalar = self.placement.in_use(("rows",)), self.placement.in_use(())
         jitted = jax.jit(
             self.step,
@@ -83,7 +86,8 @@ class Trainer:
             out_shardings=(self.shardings, scalar),
             donate_argnums=0,
         )
-        return jitted.lower(self.abstract, self.abstract_batch(), jax.ShapeDtypeStruct((), jnp.float32))
+        traced = jitted.trace(self.abstract, self.abstract_batch(), jax.ShapeDtypeStruct((), jnp.float32))
+        return traced.lower(lowering_platforms=(platform,)) if platform else traced.lower()
 
     def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes of what a step is given: ``tokens``, ``mask`` and with packing ``segments``, (rows, length)."""
@@ -153,6 +157,11 @@ def compile_lowered(lowered: Any, options: Mapping[str, str]) -> Any:
         return lowered.compile()
 
 
+def program_sha256(lowered: Any) -> str:
+    """Digest of a lowered step's StableHLO text: the same in every process, whatever compiles it later."""
+    return hashlib.sha256(lowered.as_text().encode()).hexdigest()
+
+
 def compile_step(trainer: Trainer) -> tuple[Any, events.Program]:
     """The compiled step and what its compiler says of it."""
     lowered = trainer.lower()
@@ -162,7 +171,7 @@ def compile_step(trainer: Trainer) -> tuple[Any, events.Program]:
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     return compiled, events.Program(
         time=events.now(),
-        program_sha256=hashlib.sha256(lowered.as_text().encode()).hexdigest(),
+        program_sha256=program_sha256(lowered),
         lowered_for=trainer.platform,
         plan=asdict(trainer.plan),
         compile_seconds=seconds,

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -15,7 +15,7 @@ from backend.bundles.signature import signature
 from backend.errors import Conflict, Invalid, NotFound
 from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
 from backend.runs.ingest import tokens_per_second
-from evidence import archive, reading
+from evidence import archive, reading, replay_job
 from evidence.bundle import NameTaken
 from evidence.events import LOG_MARK
 from evidence.known import Known
@@ -28,6 +28,7 @@ from evidence.verdict import LEVEL_MEANING, Report, Verdict
 from evidence.verify import verify
 
 SPARK_POINTS = 40
+RESULTS = tuple(f"/{name}" for name in (replay_job.AUDIT, replay_job.NO_AUDIT, replay_job.RESULT))
 EXCERPT_STEPS = 3
 """Steps shown of each end of the log."""
 
@@ -45,10 +46,10 @@ class _Verified:
 
 class Library:
     """The bundles below ``root``, and those that others sent, in ``imported/<name>/<their own name>``, as one sees them
-    who believes the keys of ``trust``."""
+    who believes the keys of ``trust``. What jobs below ``replays`` found out of its bytes is known of a bundle."""
 
-    def __init__(self, root: Path, imported: Path, trust: Callable[[], Trust]) -> None:
-        self._root, self._imported, self._trust = root, imported, trust
+    def __init__(self, root: Path, imported: Path, replays: Path, trust: Callable[[], Trust]) -> None:
+        self._root, self._imported, self._replays, self._trust = root, imported, replays, trust
         self._taking_in = threading.Lock()
         self._turn = threading.Lock()
         self._verified: dict[str, _Verified] = {}
@@ -69,16 +70,21 @@ class Library:
         """Raises NotFound."""
         folder = self.folder(name)
         with self._turn:
-            signature, trust = _signature(folder), self._trust()
-            known = self._verified.get(name)
-            if known is None or (known.signature, known.trust) != (signature, trust):
-                bundle = reading.Bundle(folder, Known(trust=trust))
+            signature, trust = _signature(folder) + _signature(self._replays, RESULTS), self._trust()
+            verified = self._verified.get(name)
+            if verified is None or (verified.signature, verified.trust) != (signature, trust):
+                bundle = reading.Bundle(folder, replace(self.known(name), trust=trust))
                 verdict = verify(folder, known=bundle.known)
                 told = _told(bundle, verdict)
                 if self.is_imported(name):
                     told = _as_imported(told, name, folder.name)
-                known = self._verified[name] = _Verified(signature, trust, verdict, told)
-            return known.bundle
+                verified = self._verified[name] = _Verified(signature, trust, verdict, told)
+            return verified.bundle
+
+    def known(self, name: str) -> Known:
+        """What this server found out about the bundle as it is now. Raises NotFound."""
+        seal = _or_none(lambda: reading.Bundle(self.folder(name)).seal)
+        return replay_job.known(self._replays, seal) if seal else Known()
 
     def folder(self, name: str) -> Path:
         """Raises NotFound."""
@@ -144,10 +150,14 @@ def _as_imported(told: answers.Bundle, name: str, own: str) -> answers.Bundle:
     return told.model_copy(update={"name": name, "origin": "imported", "verify_commands": commands})
 
 
-def _signature(folder: Path) -> Signature:
-    """Changes whenever a file does: nobody but the kernel sets ctime."""
-    entries = reading.Bundle(folder).entries
-    return tuple((name, facts.st_size, facts.st_ctime_ns, facts.st_ino) for name, facts in sorted(entries.items()))
+def _signature(folder: Path, names: tuple[str, ...] = ()) -> Signature:
+    """Changes whenever a file does (of those ``names``, if any are given): nobody but the kernel sets ctime."""
+    entries = reading.Bundle(folder).entries if folder.is_dir() else {}
+    return tuple(
+        (name, facts.st_size, facts.st_ctime_ns, facts.st_ino)
+        for name, facts in sorted(entries.items())
+        if not names or name.endswith(names)
+    )
 
 
 def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.runs.answers import Setting
-from evidence.preflight import Progress, Report
+from evidence.job_folder import Progress
+from evidence.preflight import Report
 
 PreflightState = Literal["queued", "running", "done", "failed", "cancelled"]
 

@@ -8,11 +8,12 @@ from backend.errors import NotFound
 from backend.preflights.answers import Preflight, PreflightRequest, Preflights, PreflightSummary, TopologyChoice
 from backend.runs import admission
 from backend.settings import Settings
-from evidence import preflight, preflight_folder
+from evidence import job_folder, preflight, preflight_folder
 from evidence.hardware import TOPOLOGIES
+from evidence.job_folder import DONE, QUEUED, Standing
 from evidence.preflight import Refused, Report, Request
 from evidence.preflight_comparison import limit_bytes, peak_bytes
-from evidence.preflight_folder import DONE, QUEUED, Standing, Unreadable
+from evidence.preflight_folder import Unreadable
 from evidence.spec import resolve
 
 
@@ -34,13 +35,13 @@ class Library:
     def find(self, id: str) -> Path:
         """The folder of a preflight. Raises NotFound."""
         folder = self.root / id
-        if not preflight.PREFLIGHT_ID.fullmatch(id) or not (folder / preflight.REQUEST).is_file():
+        if not job_folder.JOB_ID.fullmatch(id) or not (folder / job_folder.REQUEST).is_file():
             raise NotFound(f"there is no preflight {id[:80]}")
         return folder
 
     def page(self, limit: int) -> Preflights:
         """The newest ``limit`` preflights, newest first."""
-        folders = preflight_folder.folders(self.root)
+        folders = job_folder.folders(self.root)
         shown = [summary for folder in folders[: -limit - 1 : -1] if (summary := self._summary(folder))]
         choices = [
             TopologyChoice(
@@ -61,9 +62,13 @@ class Library:
         request, report = preflight_folder.read_request(folder), self._report(folder)
         return Preflight(**dict(summary), spec=request.spec, report=report, cached=cached)
 
+    def equal(self, asked: Request) -> Path | None:
+        """One that answers ``asked``, or is about to."""
+        return preflight_folder.equal(self.root, asked)
+
     def of_report(self, report: Report) -> str | None:
         """The id of the preflight that wrote ``report``, while it is there."""
-        for folder in reversed(preflight_folder.folders(self.root)):
+        for folder in reversed(job_folder.folders(self.root)):
             if (found := self._report(folder)) and found == report:
                 return folder.name
         return None
@@ -75,7 +80,7 @@ class Library:
             batch_size, sequence_length = int(training["batch_size"]), int(training["sequence_length"])
         except (Unreadable, LookupError, TypeError, ValueError):
             return None
-        standing, report = preflight_folder.standing(folder), self._report(folder)
+        standing, report = preflight_folder.KIND.standing(folder), self._report(folder)
         if standing.state == DONE and report is None:
             standing = Standing("failed", "Its report is not of this version; ask again.", standing.started_at)
         chosen = report.plans[report.chosen] if report else None
@@ -91,11 +96,11 @@ class Library:
             largest=request.largest,
             batch_size=batch_size,
             sequence_length=sequence_length,
-            created_at=preflight_folder.created_at(folder),
+            created_at=job_folder.created_at(folder),
             started_at=standing.started_at or None,
             ended_at=standing.ended_at or None,
-            queue_position=self._place(folder) if standing.state == QUEUED else None,
-            progress=preflight_folder.progress(folder),
+            queue_position=preflight_folder.KIND.place(folder) if standing.state == QUEUED else None,
+            progress=job_folder.progress(folder),
             fits=report.fits if report else None,
             verdict=report.verdict if report else None,
             peak_bytes=peak_bytes(told) or None if told else None,
@@ -112,7 +117,3 @@ class Library:
                 return None
             self._reports[folder.name] = report
         return self._reports[folder.name]
-
-    def _place(self, folder: Path) -> int:
-        earlier = [item for item in preflight_folder.folders(self.root) if item.name < folder.name]
-        return 1 + sum(preflight_folder.standing(item).state == QUEUED for item in earlier)

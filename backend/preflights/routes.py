@@ -37,7 +37,7 @@ Known = Annotated[Folder, Depends(_known)]
 def create_preflight(server: Here, request: PreflightRequest, response: Response) -> Preflight:
     """Ask whether a run would fit. It is compiled as soon as no other preflight is."""
     asked = library.asked(server.settings, request)
-    folder, known = server.jobs.admit(asked, request.fresh)
+    folder, known = server.jobs.admit(asked, lambda: None if request.fresh else server.preflights.equal(asked))
     response.status_code = 200 if known else 201
     response.headers["Location"] = f"/preflights/{folder.name}"
     return server.preflights.whole(folder, cached=known)

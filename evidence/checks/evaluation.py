@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from evidence import reading, scoring
+from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
 from evidence.manifest import NotPerformed, Performed
 from evidence.reading import Bundle
@@ -89,3 +90,16 @@ def errors_not_scored(bundle: Bundle) -> Findings:
     for number, row in enumerate(bundle.lines(PREDICTIONS), 1):
         if row["text"].startswith("[ERROR") and row["correct"]:
             yield Finding(PREDICTIONS, f"line {number}", "an error that is not counted as correct", row["text"][:80])
+
+
+@family.check("EVL-08", "the answers' texts are those of their token ids", "E3", cost="audit")
+def texts_of_ids(bundle: Bundle) -> Findings:
+    found = audited.audit(bundle)
+    because = audited.excuse(bundle, "decoding", *audited.tokenizer_packages(bundle))
+    there = [(name, part) for name, part in ((PREDICTIONS, found.predictions), (reading.SAMPLES, found.samples))
+             if name in bundle.files]  # fmt: skip
+    if not there:
+        raise NotRun("nothing was generated in this run")
+    for name, part in there:
+        for number, (row, text) in enumerate(zip(bundle.lines(name), audited.seen(part).lines, strict=True), 1):
+            yield from audited.recomputed(name, f"line {number}: text", text, row["text"], because)

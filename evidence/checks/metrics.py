@@ -7,6 +7,7 @@ import re
 import statistics
 
 from evidence import attempts, events, reading
+from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
 from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource
 from evidence.reading import Bundle
@@ -156,6 +157,28 @@ def counters(bundle: Bundle) -> Findings:
     last = bundle.rows[-1]
     for name in ("examples", "tokens", "supervised_tokens"):
         yield from differs(reading.MANIFEST, f"$.training.{name}", getattr(last, name), getattr(training, name))
+
+
+@family.check("MET-08", "every step saw the batch that data, tokenizer and seed give", "E3", cost="audit")
+def batches(bundle: Bundle) -> Findings:
+    found = audited.seen(audited.audit(bundle).batches)
+    because = audited.excuse(bundle, "batches", *audited.tokenizer_packages(bundle))
+    data = bundle.manifest.data
+    yield from audited.recomputed("data/train.jsonl", "rows with nothing to train on", 0, found.unused, because)
+    yield from audited.recomputed(
+        reading.MANIFEST, "$.data.train_sequences", found.sequences, data.train_sequences, because
+    )
+    yield from differs(reading.METRICS, "rows", len(found.sha256), len(bundle.rows))
+    supervised = 0
+    for row, digest, of_step in zip(bundle.rows, found.sha256, found.supervised, strict=False):
+        supervised += of_step
+        for name, expected in (
+            ("batch_sha256", digest),
+            ("supervised_tokens", supervised),
+            ("tokens", row.step * found.tokens),
+        ):
+            where = f"step {row.step}: {name}"
+            yield from audited.recomputed(reading.METRICS, where, expected, getattr(row, name), because)
 
 
 @family.check("MET-09", "the log tells of a whole run that ended as stated", "E2")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from evidence import reading
-from evidence.checks.check import Family, Findings, NotRun, close
+from evidence.audit import Compiled
+from evidence.checks import audited
+from evidence.checks.check import Family, Findings, NotRun, close, differs
 from evidence.hardware import peak_flops, tpu_peak_flops
 from evidence.reading import Bundle
 from evidence.verdict import Finding
@@ -69,3 +73,40 @@ def flops_per_step(bundle: Bundle) -> Findings:
             f"from {floor:.3g} to {ceiling:.3g}",
             f"{manifest.program.model_flops_per_step:.3g}",
         )
+
+
+@family.check("PHY-05", "the bytes of weights, optimizer and step are those that this model needs", "E3", cost="audit")
+def bytes_again(bundle: Bundle) -> Findings:
+    """PHY-03's deeper half: from the arrays' shapes, and from the same program compiled here where that is cheap."""
+    found, memory = audited.audit(bundle), bundle.manifest.memory
+    shapes, on_cpu = audited.seen(found.shapes), bundle.manifest.hardware.platform == "cpu"
+    because = audited.excuse(bundle, "shapes", "optax")
+    for name in ("parameter_bytes", "optimizer_bytes"):
+        where = f"$.memory.{name}"
+        yield from audited.recomputed(reading.MANIFEST, where, getattr(shapes, name), getattr(memory, name), because)
+    because = audited.excuse(bundle, "program", "jax", "jaxlib")
+    fewest = 0.99 * shapes.argument_bytes  # Adafactor's placeholders are left out
+    most = shapes.argument_bytes if on_cpu else math.inf  # a TPU pads
+    if not fewest <= memory.argument_bytes <= most:
+        where = "$.memory.argument_bytes"
+        yield from audited.recomputed(reading.MANIFEST, where, shapes.argument_bytes, memory.argument_bytes, because)
+    if not isinstance(found.compiled, Compiled) or because:
+        return
+    for name in ("argument_bytes", "output_bytes", "alias_bytes"):
+        yield from differs(reading.MANIFEST, f"$.memory.{name}", getattr(found.compiled, name), getattr(memory, name))
+    for where, here, there in (
+        ("$.memory.temporary_bytes", found.compiled.temporary_bytes, memory.temporary_bytes),
+        ("$.program.compiler_flops_per_step", found.compiled.flops, bundle.manifest.program.compiler_flops_per_step),
+    ):
+        if not here / 2 <= there <= here * 2:  # processors differ in how they are best used
+            yield Finding(reading.MANIFEST, where, f"about {here:.4g}", f"{there:.4g}")
+
+
+@family.check("PHY-06", "the arithmetic of a step is that of this very model", "E3", cost="audit")
+def flops_again(bundle: Bundle) -> Findings:
+    """PHY-04's deeper half: counted again from the config, with the definition that the manifest's number has."""
+    expected = audited.seen(audited.audit(bundle).shapes).model_flops_per_step
+    stated = bundle.manifest.program.model_flops_per_step
+    if not close(expected, stated, 0.01):
+        because = audited.excuse(bundle, "shapes")
+        yield from audited.recomputed(reading.MANIFEST, "$.program.model_flops_per_step", expected, stated, because)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 
-from evidence import canonical, config_file, events, provenance, reading, scoring
+from evidence import canonical, config_file, events, provenance, reading, scoring, states
+from evidence.audit import Retrained
+from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, differs
 from evidence.hardware import device_memory_bytes
 from evidence.manifest import FilesSource, GitSource
@@ -223,3 +225,72 @@ def declared_document(bundle: Bundle) -> Findings:
         return
     found = canonical.digest(bundle.document("config/declared.json"))
     yield from differs("config/declared.json", "canonical sha256", canonical.digest(document), found)
+
+
+@family.check("PRV-06", "the optimizer is the one that is named: its state has that one's arrays", "E3", cost="audit")
+def optimizer_state(bundle: Bundle) -> Findings:
+    shapes = audited.seen(audited.audit(bundle).shapes)
+    expected = {leaf.path: (leaf.dtype, list(leaf.shape)) for leaf in shapes.leaves}
+    because = audited.excuse(bundle, "shapes", "optax")
+    for item in bundle.manifest.checkpoints:
+        yield from audited.same_leaves(bundle, item.leaves.path, states.OPTIMIZER, expected, because)
+
+
+@family.check(
+    "PRV-09", "the tokenizer is the one that is named, and the model has a row for each of its ids", "E3", cost="audit"
+)
+def tokenizer(bundle: Bundle) -> Findings:
+    found, stated = audited.seen(audited.audit(bundle).tokenizer), bundle.manifest.tokenizer
+    because = audited.excuse(bundle, "decoding")
+    yield from audited.recomputed(reading.MANIFEST, "$.tokenizer.sha256", found.sha256, stated.sha256, because)
+    yield from differs(reading.MANIFEST, "$.tokenizer.vocab_size", found.vocab_size, stated.vocab_size)
+    rows = bundle.document("config/effective.json")["model"]["vocab_size"]
+    if found.vocab_size > rows:
+        yield Finding("config/effective.json", "model.vocab_size", f"at least {found.vocab_size}", str(rows))
+    # Rows that were cut may have been dropped from the data that the tokenizer learned from; then nothing can be said.
+    if isinstance(found.retrained, Retrained) and not bundle.manifest.data.truncated_rows:
+        because = audited.excuse(bundle, "batches", "tokenizers")
+        if not because:
+            where = "sha256 of one trained on data/train.jsonl"
+            yield from differs(reading.MANIFEST, f"$.tokenizer ({where})", found.retrained.sha256, stated.sha256)
+
+
+@family.check("PRV-10", "the run began with the weights that are named", "E3", cost="audit")
+def initial_weights(bundle: Bundle) -> Findings:
+    """Random weights are drawn from the seed again; others are named so that everybody can get the same."""
+    found, stated = audited.audit(bundle), bundle.manifest.model
+    shapes = audited.seen(found.shapes)
+    because = audited.excuse(bundle, "shapes")
+    yield from audited.recomputed(reading.MANIFEST, "$.model.parameters", shapes.parameters, stated.parameters, because)
+    yield from differs(reading.MANIFEST, "$.model.weights", shapes.weights, stated.weights)
+    source = bundle.document("config/effective.json")["weights"]["source"]
+    if source == "folder":
+        raise NotRun(f"the weights come from {stated.weights}, a name of one machine: others cannot get them")
+    if source == "random":
+        yield from audited.recomputed(
+            reading.MANIFEST,
+            "$.model.initial_parameters_digest",
+            audited.seen(found.initial).parameters_digest,
+            stated.initial_parameters_digest,
+            audited.excuse(bundle, "weights", "numpy"),
+        )
+
+
+@family.check("PRV-14", "the program is that of the source and the config", "E3", cost="audit")
+def program(bundle: Bundle) -> Findings:
+    """The step is lowered again, for as many devices of the same platform; its text is the same in every process."""
+    found = audited.seen(audited.audit(bundle).program)
+    because = audited.excuse(bundle, "program", "jax", "jaxlib", "flax", "optax")
+    stated = bundle.manifest.program.sha256
+    yield from audited.recomputed(reading.MANIFEST, "$.program.sha256", found.sha256, stated, because)
+
+
+@family.check("PRV-17", "the first batch is, word for word and mask for mask, what the data give", "E3", cost="audit")
+def first_batch(bundle: Bundle) -> Findings:
+    """PRV-12's deeper half: the rows are tokenized, put in order and masked again."""
+    found = audited.seen(audited.audit(bundle).first_batch).lines
+    because = audited.excuse(bundle, "batches", *audited.tokenizer_packages(bundle))
+    lines = bundle.text("data/first_batch.jsonl").split("\n")[:-1]
+    for number, (expected, line) in enumerate(zip(found, lines, strict=False), 1):
+        yield from audited.recomputed("data/first_batch.jsonl", f"line {number}", expected, line, because)
+    yield from audited.recomputed("data/first_batch.jsonl", "lines", len(found), len(lines), because)

@@ -23,6 +23,7 @@ optimizer: {learning_rate: 0.01, schedule: cosine, warmup_steps: 4}
 
 
 PREFLIGHT_JOB = (sys.executable, "-m", "tests.preflight_job")
+REPLAY_JOB = (sys.executable, "-m", "tests.replay_job")
 
 
 def trainer(step_seconds: float) -> tuple[str, ...]:
@@ -49,6 +50,7 @@ def make_settings(place: Path, step_seconds: float = 0.001, **more: Any) -> Sett
         "page": place / "page",
         "trainer_command": trainer(step_seconds),
         "preflight_command": PREFLIGHT_JOB,
+        "replay_command": REPLAY_JOB,
     }
     return Settings(**{**parts, **more})
 

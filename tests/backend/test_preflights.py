@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evidence import events, preflight, preflight_folder, rundir
+from evidence import events, job_folder, preflight, preflight_folder, rundir
 from evidence.hardware import TOPOLOGIES
 from evidence.preflight import Request
 from evidence.preflight_comparison import Compared, NotCompared, attempt_of, compare
@@ -30,8 +30,8 @@ GOING_ON = ("queued", "running")
 def place(tmp_path: Path) -> Iterator[Path]:
     """Where servers work; jobs that are still going on at the end are killed."""
     yield tmp_path
-    for folder in preflight_folder.folders(tmp_path / "home" / "preflights"):
-        preflight_folder.cancel(folder)
+    for folder in job_folder.folders(tmp_path / "home" / "preflights"):
+        preflight_folder.KIND.cancel(folder)
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_a_folder_that_is_broken_hides_no_other(server: Client, place: Path) -> 
     id = ended(server, ask(server)["id"])["id"]
     broken = place / "home" / "preflights" / "20260101-000000-000000"
     broken.mkdir()
-    (broken / preflight.REQUEST).write_text("{}")
+    (broken / job_folder.REQUEST).write_text("{}")
     assert [item["id"] for item in server.get("/preflights").json()["preflights"]] == [id]
     assert ask(server, 200)["id"] == id
 
@@ -271,7 +271,7 @@ def test_a_run_with_the_plan_that_a_search_chose_shows_that_plan(server: Client)
 
 def test_a_run_on_the_device_that_was_foretold_is_compared_with_it(place: Path) -> None:
     spec = parse(SPEC)
-    folder = preflight_folder.create(place, Request("tiny", "v5e-8", spec.as_dict()))
+    folder = job_folder.create(place, Request("tiny", "v5e-8", spec.as_dict()))
     assert Job(folder, 0.0).run() == 0
     report = preflight_folder.read_report(folder / preflight.REPORT)
     attempt = attempt_of(report, spec)

@@ -28,8 +28,8 @@ def signed(tmp_path: Path) -> Path:
 
 
 def told(folder: Path, believed: trust.Trust) -> Signature:
-    imported = folder.parent.parent / "imported"
-    return Library(folder.parent, imported, lambda: believed).bundle(folder.name).signature
+    home = folder.parent.parent
+    return Library(folder.parent, home / "imported", home / "replays", lambda: believed).bundle(folder.name).signature
 
 
 def test_an_unsigned_bundle_is_unsigned(signed: Path) -> None:

@@ -40,7 +40,7 @@ def ask(folder: Path, topology: str = "v5e-8", search: bool = False, largest: bo
     spec, _ = resolve(config_file.load(SMOKE)[0], {**TINY, "device": "tpu", **dotted})
     folder.mkdir()
     request = Request("smoke_tiny.yaml", topology, spec.as_dict(), search, largest)
-    rundir.write_document(folder / preflight.REQUEST, typed.write(request))
+    rundir.write_document(folder / job_folder.REQUEST, typed.write(request))
     return folder
 
 
@@ -73,7 +73,7 @@ def test_a_step_that_fits_is_measured_by_the_compiler(tmp_path: Path) -> None:
         assert memory.peak == memory.parameters + memory.optimizer + memory.other_arguments + memory.temporaries
         assert 0 < memory.peak < memory.limit == int(15.75 * 2**30)
         assert plan.received_bytes
-    said = [canonical.decode(line) for line in (folder / preflight.PROGRESS).read_text().splitlines()]
+    said = [canonical.decode(line) for line in (folder / job_folder.PROGRESS).read_text().splitlines()]
     assert said[-1]["doing"] == report.verdict
     assert said[-1]["done"] == said[-1]["total"] == 3
 
@@ -209,8 +209,8 @@ def test_a_batch_the_topology_cannot_share_is_refused_before_anything_compiles(t
 )
 def test_a_request_that_cannot_be_met_leaves_its_reason(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
     folder = ask(tmp_path / "bad")
-    request = canonical.read(folder / preflight.REQUEST)
-    rundir.write_document(folder / preflight.REQUEST, {**request, **change})
+    request = canonical.read(folder / job_folder.REQUEST)
+    rundir.write_document(folder / job_folder.REQUEST, {**request, **change})
     assert job(folder).returncode == 2
-    assert sentence in canonical.read(folder / preflight.ERROR)["message"]
+    assert sentence in canonical.read(folder / job_folder.ERROR)["message"]
     assert not (folder / preflight.REPORT).exists()

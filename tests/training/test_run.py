@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import canonical, events, preflight, preflight_folder, rundir, scoring
+from evidence import canonical, events, job_folder, preflight, rundir, scoring
 from evidence.schedule import learning_rate
 from training import batches, rows, tokenizer
 from training.reporter import Reporter, StepFacts
@@ -232,9 +232,7 @@ def test_what_cannot_be_had_is_refused_in_one_sentence(tmp_path: Path, settings:
 
 def test_a_run_says_how_its_memory_compares_with_what_was_foretold(tmp_path: Path) -> None:
     spec = spec_with(evaluation__max_new_tokens=4, training__steps=2, optimizer__warmup_steps=1)
-    asked = preflight_folder.create(
-        tmp_path / "preflights", preflight.Request("smoke_tiny.yaml", "v5e-8", spec.as_dict())
-    )
+    asked = job_folder.create(tmp_path / "preflights", preflight.Request("smoke_tiny.yaml", "v5e-8", spec.as_dict()))
     subprocess.run([sys.executable, "-m", "tests.preflight_job", str(asked)], cwd=REPOSITORY, check=True)
     run = new_run(tmp_path / "runs", spec)
     (run / rundir.PREFLIGHT).write_bytes((asked / preflight.REPORT).read_bytes())

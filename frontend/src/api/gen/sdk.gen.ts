@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceBagData, DownloadEvidenceBagErrors, DownloadEvidenceBagResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ImportEvidenceData, ImportEvidenceErrors, ImportEvidenceResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, RemoveEvidenceData, RemoveEvidenceErrors, RemoveEvidenceResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowRunData, ShowRunErrors, ShowRunResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
+import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateReplayData, CreateReplayErrors, CreateReplayResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceBagData, DownloadEvidenceBagErrors, DownloadEvidenceBagResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ImportEvidenceData, ImportEvidenceErrors, ImportEvidenceResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, RemoveEvidenceData, RemoveEvidenceErrors, RemoveEvidenceResponses, SealRunData, SealRunErrors, SealRunResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowReplayData, ShowReplayErrors, ShowReplayLogData, ShowReplayLogErrors, ShowReplayLogResponses, ShowReplayResponses, ShowRunData, ShowRunErrors, ShowRunResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -81,6 +81,27 @@ export const downloadEvidenceBag = <ThrowOnError extends boolean = true>(options
 export const showEvidenceFile = <ThrowOnError extends boolean = true>(options: Options<ShowEvidenceFileData, ThrowOnError>): RequestResult<ShowEvidenceFileResponses, ShowEvidenceFileErrors, ThrowOnError> => (options.client ?? client).get<ShowEvidenceFileResponses, ShowEvidenceFileErrors, ThrowOnError>({ url: '/evidence/{name}/files/{path}', ...options });
 
 /**
+ * List Replays
+ *
+ * The bundle's replays, newest first.
+ */
+export const listReplays = <ThrowOnError extends boolean = true>(options: Options<ListReplaysData, ThrowOnError>): RequestResult<ListReplaysResponses, ListReplaysErrors, ThrowOnError> => (options.client ?? client).get<ListReplaysResponses, ListReplaysErrors, ThrowOnError>({ url: '/evidence/{name}/replays', ...options });
+
+/**
+ * Create Replay
+ *
+ * Train a segment of the bundle again, as soon as no other replay goes on.
+ */
+export const createReplay = <ThrowOnError extends boolean = true>(options: Options<CreateReplayData, ThrowOnError>): RequestResult<CreateReplayResponses, CreateReplayErrors, ThrowOnError> => (options.client ?? client).post<CreateReplayResponses, CreateReplayErrors, ThrowOnError>({
+    url: '/evidence/{name}/replays',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * Show Health
  */
 export const showHealth = <ThrowOnError extends boolean = true>(options?: Options<ShowHealthData, ThrowOnError>): RequestResult<ShowHealthResponses, ShowHealthErrors, ThrowOnError> => (options?.client ?? client).get<ShowHealthResponses, ShowHealthErrors, ThrowOnError>({ url: '/health', ...options });
@@ -131,6 +152,25 @@ export const showPreflightLog = <ThrowOnError extends boolean = true>(options: O
  * The report as the job wrote it, also to a browser.
  */
 export const showPreflightReport = <ThrowOnError extends boolean = true>(options: Options<ShowPreflightReportData, ThrowOnError>): RequestResult<ShowPreflightReportResponses, ShowPreflightReportErrors, ThrowOnError> => (options.client ?? client).get<ShowPreflightReportResponses, ShowPreflightReportErrors, ThrowOnError>({ url: '/preflights/{id}/report.json', ...options });
+
+/**
+ * Show Replay
+ */
+export const showReplay = <ThrowOnError extends boolean = true>(options: Options<ShowReplayData, ThrowOnError>): RequestResult<ShowReplayResponses, ShowReplayErrors, ThrowOnError> => (options.client ?? client).get<ShowReplayResponses, ShowReplayErrors, ThrowOnError>({ url: '/replays/{id}', ...options });
+
+/**
+ * Cancel Replay
+ *
+ * Take it back; its job is stopped.
+ */
+export const cancelReplay = <ThrowOnError extends boolean = true>(options: Options<CancelReplayData, ThrowOnError>): RequestResult<CancelReplayResponses, CancelReplayErrors, ThrowOnError> => (options.client ?? client).post<CancelReplayResponses, CancelReplayErrors, ThrowOnError>({ url: '/replays/{id}/cancel', ...options });
+
+/**
+ * Show Replay Log
+ *
+ * A piece of what the job printed.
+ */
+export const showReplayLog = <ThrowOnError extends boolean = true>(options: Options<ShowReplayLogData, ThrowOnError>): RequestResult<ShowReplayLogResponses, ShowReplayLogErrors, ThrowOnError> => (options.client ?? client).get<ShowReplayLogResponses, ShowReplayLogErrors, ThrowOnError>({ url: '/replays/{id}/log', ...options });
 
 /**
  * List Runs

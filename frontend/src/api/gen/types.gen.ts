@@ -5,6 +5,32 @@ export type ClientOptions = {
 };
 
 /**
+ * Answers
+ */
+export type Answers = {
+    /**
+     * Because
+     *
+     * Why none was generated again; may be empty
+     */
+    because: string;
+    /**
+     * Items
+     */
+    items: number;
+    /**
+     * Same
+     */
+    same: number;
+    /**
+     * Ties
+     *
+     * Differ where two tokens are so near that rounding decides
+     */
+    ties: number;
+};
+
+/**
  * Bundle
  */
 export type Bundle = {
@@ -407,6 +433,38 @@ export type Columns = {
      * Step
      */
     step: Array<number>;
+};
+
+/**
+ * Compared
+ *
+ * One statistic: the largest relative difference, and where. ``control``: the same with a wrong learning rate.
+ */
+export type Compared = {
+    /**
+     * Cap
+     */
+    cap: number;
+    /**
+     * Control
+     */
+    control: number;
+    /**
+     * Found
+     */
+    found: number;
+    /**
+     * What
+     */
+    what: string;
+    /**
+     * Where
+     */
+    where: string;
+    /**
+     * Within
+     */
+    within: boolean;
 };
 
 /**
@@ -1343,7 +1401,7 @@ export type Problem = {
 /**
  * Progress
  *
- * ``done`` of ``total`` compilations (the total may grow); ``doing`` says what goes on now.
+ * ``done`` of ``total`` parts (the total may grow); ``doing`` says what goes on now.
  */
 export type Progress = {
     /**
@@ -1424,6 +1482,190 @@ export type Refused = {
     plan: {
         [key: string]: boolean | number | string;
     };
+};
+
+/**
+ * ReplayJob
+ */
+export type ReplayJob = {
+    /**
+     * Asked At
+     */
+    asked_at: string;
+    /**
+     * Bundle
+     */
+    bundle: string;
+    /**
+     * Current
+     *
+     * The bundle still has this seal; otherwise the replay says nothing of it
+     */
+    current: boolean;
+    /**
+     * Draw
+     */
+    draw: string;
+    /**
+     * Ended At
+     */
+    ended_at: string | null;
+    /**
+     * From Step
+     *
+     * Null: drawn
+     */
+    from_step: number | null;
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Message
+     *
+     * One sentence on why it failed or was cancelled; may be empty
+     */
+    message: string;
+    /**
+     * The latest that the job said
+     */
+    progress: Progress | null;
+    /**
+     * Queue Position
+     *
+     * 1: next; null unless queued
+     */
+    queue_position: number | null;
+    /**
+     * Once it is done, and while the bundle has this seal
+     */
+    result: ReplayResult | null;
+    /**
+     * Seal
+     */
+    seal: string;
+    /**
+     * Started At
+     */
+    started_at: string | null;
+    /**
+     * State
+     */
+    state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+    /**
+     * To Step
+     */
+    to_step: number | null;
+};
+
+/**
+ * ReplayJobs
+ */
+export type ReplayJobs = {
+    /**
+     * Replays
+     */
+    replays: Array<ReplayJob>;
+};
+
+/**
+ * ReplayRequest
+ *
+ * A segment named by its two ends, or drawn: by ``draw``, or where that is empty by a nonce of the server's own.
+ */
+export type ReplayRequest = {
+    /**
+     * Draw
+     *
+     * What draws the segment, together with the seal
+     */
+    draw?: string;
+    /**
+     * From Step
+     *
+     * An included state, where it begins
+     */
+    from_step?: number | null;
+    /**
+     * To Step
+     *
+     * The segment's last step
+     */
+    to_step?: number | null;
+};
+
+/**
+ * ReplayResult
+ */
+export type ReplayResult = {
+    /**
+     * Agrees
+     *
+     * No check of the replay failed or could not say
+     */
+    agrees: boolean;
+    /**
+     * Bit Equal
+     */
+    bit_equal: boolean;
+    /**
+     * Chosen
+     */
+    chosen: 'drawn' | 'asked';
+    /**
+     * Compared
+     */
+    compared: Array<Compared>;
+    /**
+     * Control Factor
+     */
+    control_factor: number;
+    /**
+     * Control Noticed
+     */
+    control_noticed: boolean;
+    /**
+     * Device
+     */
+    device: string;
+    /**
+     * From Step
+     */
+    from_step: number;
+    /**
+     * Made At
+     */
+    made_at: string;
+    /**
+     * Nonce
+     */
+    nonce: string;
+    predictions: Answers;
+    samples: Answers;
+    /**
+     * Seconds
+     */
+    seconds: number;
+    /**
+     * Sentence
+     */
+    sentence: string;
+    /**
+     * Tier
+     */
+    tier: 'T0' | 'T1' | 'T2' | 'T3';
+    /**
+     * Tier Because
+     */
+    tier_because: string;
+    /**
+     * Tier Meaning
+     */
+    tier_meaning: string;
+    /**
+     * To Step
+     */
+    to_step: number;
 };
 
 /**
@@ -2595,6 +2837,114 @@ export type ShowEvidenceFileResponses = {
 
 export type ShowEvidenceFileResponse = ShowEvidenceFileResponses[keyof ShowEvidenceFileResponses];
 
+export type ListReplaysData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/evidence/{name}/replays';
+};
+
+export type ListReplaysErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ListReplaysError = ListReplaysErrors[keyof ListReplaysErrors];
+
+export type ListReplaysResponses = {
+    /**
+     * Successful Response
+     */
+    200: ReplayJobs;
+};
+
+export type ListReplaysResponse = ListReplaysResponses[keyof ListReplaysResponses];
+
+export type CreateReplayData = {
+    body: ReplayRequest;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/evidence/{name}/replays';
+};
+
+export type CreateReplayErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type CreateReplayError = CreateReplayErrors[keyof CreateReplayErrors];
+
+export type CreateReplayResponses = {
+    /**
+     * Successful Response
+     */
+    201: ReplayJob;
+};
+
+export type CreateReplayResponse = CreateReplayResponses[keyof CreateReplayResponses];
+
 export type ShowHealthData = {
     body?: never;
     path?: never;
@@ -2983,6 +3333,183 @@ export type ShowPreflightReportResponses = {
 };
 
 export type ShowPreflightReportResponse = ShowPreflightReportResponses[keyof ShowPreflightReportResponses];
+
+export type ShowReplayData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/replays/{id}';
+};
+
+export type ShowReplayErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowReplayError = ShowReplayErrors[keyof ShowReplayErrors];
+
+export type ShowReplayResponses = {
+    /**
+     * Successful Response
+     */
+    200: ReplayJob;
+};
+
+export type ShowReplayResponse = ShowReplayResponses[keyof ShowReplayResponses];
+
+export type CancelReplayData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/replays/{id}/cancel';
+};
+
+export type CancelReplayErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type CancelReplayError = CancelReplayErrors[keyof CancelReplayErrors];
+
+export type CancelReplayResponses = {
+    /**
+     * Successful Response
+     */
+    200: ReplayJob;
+};
+
+export type CancelReplayResponse = CancelReplayResponses[keyof CancelReplayResponses];
+
+export type ShowReplayLogData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit Bytes
+         */
+        limit_bytes?: number;
+        /**
+         * Tail Bytes
+         *
+         * The last so many bytes instead
+         */
+        tail_bytes?: number | null;
+    };
+    url: '/replays/{id}/log';
+};
+
+export type ShowReplayLogErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowReplayLogError = ShowReplayLogErrors[keyof ShowReplayLogErrors];
+
+export type ShowReplayLogResponses = {
+    /**
+     * Successful Response
+     */
+    200: LogSlice;
+};
+
+export type ShowReplayLogResponse = ShowReplayLogResponses[keyof ShowReplayLogResponses];
 
 export type ListRunsData = {
     body?: never;

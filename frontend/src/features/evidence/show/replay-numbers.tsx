@@ -1,5 +1,5 @@
 import { CircleCheck, CircleX } from 'lucide-react'
-import type { Answered, ReplayResult } from '../../../api/replays.ts'
+import type { Answered, ReplayResult } from '../../../api/types.ts'
 import { classes } from '../../../ui/classes.ts'
 import { Facts } from '../../../ui/facts.tsx'
 import { count, duration, utc } from '../../../ui/format.ts'

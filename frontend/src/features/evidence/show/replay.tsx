@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
-import { isReplaying, type ReplayJob } from '../../../api/replays.ts'
-import type { Bundle } from '../../../api/types.ts'
+import { isReplaying } from '../../../api/replays.ts'
+import type { Bundle, ReplayJob } from '../../../api/types.ts'
 import { classes } from '../../../ui/classes.ts'
 import { Command } from '../../../ui/copy.tsx'
 import { Notice } from '../../../ui/notice.tsx'
