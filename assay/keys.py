@@ -48,7 +48,8 @@ def list_all(home: Path) -> int:
     except trust.TrustError as error:
         return _fail(str(error))
     for key in known.keys:
-        note = "own" if key.own else f"revoked: {key.revoked}" if key.revoked else "trusted"
+        word = "own" if key.own else "named by the repository, not by you" if key.committed else "trusted"
+        note = f"revoked: {key.revoked}" if key.revoked else word
         print(f"{key.public.fingerprint}  {key.role:7}  {key.name}  ({note})")
     if witness and not known.find(witness.fingerprint, trust.WITNESS):
         print(

@@ -315,7 +315,8 @@ def _signature(bundle: Bundle) -> str:
     except dsse.Malformed as error:
         raise Unreadable(f"{attestations.MODEL}: {error}") from None
     key = bundle.known.trust.find(signed.keyid, SIGNER)
-    who = f"{key.name}{' (your own key)' if key.own else ''}" if key else "nobody you know"
+    note = " (your own key)" if key and key.own else " (as the repository has it)" if key and key.committed else ""
+    who = f"{key.name}{note}" if key else "nobody you know"
     return f"by {who}, key {signed.keyid[:16]}…"
 
 

@@ -8,7 +8,7 @@ key it is, whether that one signs bundles or witnesses runs, and the key as PEM.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -50,13 +50,15 @@ class Pins:
 
 @dataclass(frozen=True)
 class Key:
-    """A public key that was pinned. ``own``: its private half lies on this machine, in one's own hands."""
+    """A public key that was pinned. ``own``: its private half lies on this machine, in one's own hands. ``committed``:
+    pinned by the repository alone, whose owner may be the very one it is to be proven to."""
 
     name: str
     role: str
     public: p256.PublicKey
     own: bool = False
     revoked: str = ""
+    committed: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,19 @@ def own(home: Path) -> Trust:
     return Trust(tuple(found))
 
 
-def known(home: Path, *files: Path) -> Trust:
-    """One's own keys, those pinned in ``home``, and those of ``files``. Raises TrustError."""
+def known(home: Path, repository: Path | None = None) -> Trust:
+    """One's own keys, those pinned in ``home``, and those that the file ``repository`` pins, where these agree with the
+    others. Raises TrustError."""
     trust = own(home)
     mine = {key.public for key in trust.keys}
-    for path in (home / FILE, *files):
-        trust += Trust(
-            tuple(key for key in read(path).keys if key.role != SIGNER or key.revoked or key.public not in mine)
-        )
+    pins = (key for key in read(home / FILE).keys if key.role != SIGNER or key.revoked or key.public not in mine)
+    trust += Trust(tuple(pins))
+    for key in read(repository).keys if repository else ():
+        holder, known_as = trust.named(key.name, key.role), trust.find(key.public.fingerprint, key.role)
+        if known_as is None and (holder is None or key.revoked):
+            trust += Trust((replace(key, committed=True),))
+        elif known_as and key.revoked and not known_as.revoked:
+            trust += Trust((replace(known_as, own=False, revoked=key.revoked, committed=True),))
     return trust
 
 

@@ -155,7 +155,12 @@ def known_signers(bundle: Bundle) -> Findings:
         yield Finding(attestations.FOLDER, "", "a signature by somebody you know", "a bundle that nobody signed")
     for name, signed in _signed(bundle):
         trust = bundle.known.trust
-        if not trust.find(signed.keyid, SIGNER) and not trust.find(signed.keyid, WITNESS):
+        key = trust.find(signed.keyid, SIGNER)
+        if key and key.committed:
+            pin = f"assay key trust {signed.keyid} --name {key.name}"
+            found = f"the key of {key.name}, which only the repository names (once you know it is theirs: {pin})"
+            yield Finding(name, "keyid", "a key that you pinned", found)
+        elif key is None and not trust.find(signed.keyid, WITNESS):
             called = _claimed_signer(signed)
             who = f", which calls itself {called}" if called else ""
             pin = f"pin it with: assay key trust FILE --name {called or 'NAME'}"

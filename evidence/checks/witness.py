@@ -58,7 +58,8 @@ def asked_for_before(bundle: Bundle) -> Findings:
     yield from differs(reading.RECEIPTS, "line 1: spec_sha256", manifest.config.effective_sha256, issued.spec_sha256)
     if events.instant(issued.at) > events.instant(manifest.run.started_at) + _SKEW:
         yield Finding(reading.RECEIPTS, "line 1: at", f"a time before the start, {manifest.run.started_at}", issued.at)
-    if bundle.known.trust.find(issued.key, WITNESS) is None:
+    key = bundle.known.trust.find(issued.key, WITNESS)
+    if key is None or key.committed:
         expected, found = "a witness that you know", f"key {issued.key}, which you did not pin as a witness"
         yield Doubt(reading.RECEIPTS, "line 1: key", expected, found)
 
@@ -87,9 +88,6 @@ def countersigned(bundle: Bundle) -> Findings:
         yield Finding(
             reading.RECEIPTS, "", f"at least {ENOUGH:.0%} of the steps seen while they were new", str(covered)
         )
-    if same:
-        expected, found = "a witness on another machine", "one on the machine that trained, whose owner has both keys"
-        yield Doubt(reading.RECEIPTS, "line 1: host_sha256", expected, found)
     key = bundle.known.trust.find(stated.public_key_sha256, WITNESS)
     if key is None:
         raise NotRun(
@@ -101,6 +99,16 @@ def countersigned(bundle: Bundle) -> Findings:
     elif not receipts.verifies(said[-1], key.public):  # which names the line before it, and so on to the first
         expected = f"a signature by the key of {key.name}"
         yield Finding(reading.RECEIPTS, f"line {len(said)}: signature", expected, "one that does not verify")
+    if same:
+        raise NotRun(
+            f"the receipts hold, but {key.name} ran on the machine that trained, whose owner has both keys: "
+            "nobody outside saw this run"
+        )
+    if key.committed:
+        raise NotRun(
+            f"the receipts hold, but only the repository names {key.name} as a witness, and its owner may have that "
+            f"key too; once you know better: assay key trust {key.public.fingerprint} --name {key.name} --witness"
+        )
 
 
 def _one_chain(bundle: Bundle, lines: Sequence[str], said: Sequence[receipts.Receipt]) -> Findings:

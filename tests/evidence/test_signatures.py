@@ -20,6 +20,7 @@ from evidence import (
     canonical,
     dsse,
     events,
+    manifest,
     p256,
     reading,
     receipts,
@@ -27,6 +28,7 @@ from evidence import (
     rundir,
     signing,
     trust,
+    typed,
 )
 from evidence.attestations import MODEL, PROVENANCE
 from evidence.known import Known
@@ -253,6 +255,12 @@ def redo(name: str, act: Callable[[dict[str, Any]], None]) -> Callable[[Path, Si
     return change
 
 
+def sign_anew(folder: Path, signer: Signer) -> None:
+    """Throw away the signatures that there are, and sign."""
+    shutil.rmtree(folder / "attestations")
+    signing.attest(folder, signer)
+
+
 def raw(name: str, act: Callable[[dict[str, Any]], None]) -> Change:
     """Change the file around a statement, and leave its signature."""
 
@@ -425,7 +433,7 @@ def test_a_forgery_signed_by_another_in_the_same_name_is_caught(
     folder = fresh()
     tamper.edit_text("config/declared.yaml", "tiny", "tinY")(folder)
     tamper.reseal(folder)
-    signing.attest(folder, forger)
+    sign_anew(folder, forger)
     _, results = judged(folder, believed)
     found = {str(finding) for finding in results["SIG-01"].findings}
     assert found == {
@@ -438,7 +446,7 @@ def test_a_forgery_by_a_trusted_key_in_anothers_name_is_caught(
     fresh: Callable[[], Path], mallory: Signer, believed: Trust
 ) -> None:
     folder = fresh()
-    signing.attest(folder, mallory)
+    sign_anew(folder, mallory)
     redo(PROVENANCE, builder("urn:assay:builder:local:alice"))(folder, mallory)
     both_known = believed + Trust((Key("mallory", SIGNER, mallory.public),))
     failed = {result.id for result in judged(folder, both_known)[0].failures}
@@ -460,7 +468,7 @@ def test_a_revoked_key_counts_no_more(signed: Path, alice: Signer) -> None:
 
 def test_a_witness_key_signs_no_bundle(fresh: Callable[[], Path], witness: Signer, believed: Trust) -> None:
     folder = fresh()
-    signing.attest(folder, witness)
+    sign_anew(folder, witness)
     assert "SIG-01" in {result.id for result in judged(folder, believed)[0].failures}
 
 
@@ -556,8 +564,8 @@ def test_a_witness_on_the_same_machine_is_said(
     signing.attest(folder, alice)
     verdict, results = judged(folder, believed)
     assert verdict.failures == ()
-    assert results["SIG-06"].result == WARN
-    assert "one on the machine that trained" in str(results["SIG-06"].findings[0])
+    assert results["SIG-06"].result == NOT_RUN
+    assert "ran on the machine that trained, whose owner has both keys" in results["SIG-06"].reason
 
 
 def test_the_longest_stretch_without_a_receipt_is_named(signed: Path) -> None:
@@ -676,6 +684,43 @@ def test_ones_own_keys_are_trusted_and_the_servers_witness_is_not(tmp_path: Path
     signing.witness_key(tmp_path)
     [key] = trust.known(tmp_path).keys
     assert (key.name, key.role, key.own) == ("me", SIGNER, True)
+
+
+def test_what_the_repository_pins_can_be_checked_and_is_not_yet_believed(
+    signed: Path, believed: Trust, alice: Signer, mallory: Signer, tmp_path: Path
+) -> None:
+    committed = tmp_path / "repository" / "trusted_keys.json"
+    for key in believed.keys:
+        trust.pin(committed, Pin(key.name, key.role, key.public.pem))  # type: ignore[arg-type]
+    verdict, results = judged(signed, trust.known(tmp_path / "home", committed))
+    assert verdict.failures == ()
+    assert results["SIG-01"].result == PASS
+    assert results["SIG-05"].result == results["PRV-13"].result == WARN
+    assert "which only the repository names" in str(results["SIG-05"].findings[0])
+    assert "only the repository names observatory as a witness" in results["SIG-06"].reason
+    for key in believed.keys:  # now the verifier says so, too
+        trust.pin(tmp_path / "home" / trust.FILE, Pin(key.name, key.role, key.public.pem))  # type: ignore[arg-type]
+    _, results = judged(signed, trust.known(tmp_path / "home", committed))
+    assert {results[check].result for check in ("SIG-01", "SIG-05", "SIG-06", "PRV-13")} == {PASS}
+    # A repository cannot give a name that one knows to another key, nor take a revocation back.
+    other = tmp_path / "other" / "trusted_keys.json"
+    trust.pin(other, Pin("alice", "signer", mallory.public.pem))
+    known = trust.known(tmp_path / "home", other)
+    assert known.find(mallory.public.fingerprint, SIGNER) is None
+    trust.pin(committed, Pin("alice", "signer", alice.public.pem, revoked="lost"))
+    assert {item.id for item in judged(signed, trust.known(tmp_path / "home", committed))[0].failures} == {"SIG-01"}
+
+
+def test_the_witnesss_branch_of_the_manifest_has_nothing_empty(signed: Path) -> None:
+    whole = json.loads((signed / reading.MANIFEST).read_text())
+    typed.read(manifest.RunManifest, whole)
+    for field in ("kind", "public_key_sha256", "receipts", "receipt_count", "same_host"):
+        for value in (None, "", {}, "<PENDING>"):
+            with pytest.raises(typed.WrongDocument):
+                typed.read(manifest.RunManifest, {**whole, "witness": {**whole["witness"], field: value}})
+        without = {name: value for name, value in whole["witness"].items() if name != field}
+        with pytest.raises(typed.WrongDocument):
+            typed.read(manifest.RunManifest, {**whole, "witness": without})
 
 
 # What other people's tools say.

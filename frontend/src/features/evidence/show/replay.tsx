@@ -30,8 +30,8 @@ export function ReplaySection({ bundle }: { readonly bundle: Bundle }) {
         ) : (
           <NotMade bundle={bundle} />
         )}
-        {checks.length > 0 && <ReplayChecks checks={checks} />}
         {made && <ReplayNumbers replay={made} />}
+        {checks.length > 0 && <ReplayChecks checks={checks} />}
         {!going && latest && <Ended job={latest} />}
         {going ? (
           <ReplayGoingOn job={going} bundle={bundle.name} />
