@@ -2,7 +2,7 @@
 
 Digests are taken over these bytes, so there is exactly one encoding of a value: sorted keys, no spaces, UTF-8,
 shortest round-trip floats. Reading refuses what parsers disagree about: duplicate keys, NaN, Infinity, integers
-beyond 2^53-1, lone surrogates.
+beyond 2^53-1, lone surrogates, and nesting beyond a hundred levels.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_INTEGER = 2**53 - 1
+DEEPEST = 100
+"""So many levels may a document have: readers that recurse must not be led into their limit."""
 
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]
 
@@ -82,7 +84,9 @@ def _constant(word: str) -> Json:
     raise ValueError(f"{word} is not JSON")
 
 
-def _refuse_ambiguous(value: Json, where: str) -> None:
+def _refuse_ambiguous(value: Json, where: str, depth: int = 0) -> None:
+    if depth > DEEPEST:
+        raise JsonError(f"{where[:60]}…: nested deeper than {DEEPEST} levels")
     if isinstance(value, str):
         if not value.isascii():
             try:
@@ -100,9 +104,9 @@ def _refuse_ambiguous(value: Json, where: str) -> None:
     elif isinstance(value, dict):
         for key, item in value.items():
             _refuse_ambiguous(key, where)
-            _refuse_ambiguous(item, f"{where}.{key}")
+            _refuse_ambiguous(item, f"{where}.{key}", depth + 1)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _refuse_ambiguous(item, f"{where}[{index}]")
+            _refuse_ambiguous(item, f"{where}[{index}]", depth + 1)
     else:
         raise JsonError(f"{where}: {type(value).__name__} is not JSON")

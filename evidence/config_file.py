@@ -7,6 +7,8 @@ from typing import Any
 
 from evidence.spec import Problem, RunSpec, SpecError, parse
 
+LONGEST = 1_000_000
+
 
 def load(path: Path) -> tuple[dict[str, Any], str]:
     """The document in a YAML file and its text. Raises SpecError naming the file."""
@@ -22,8 +24,12 @@ def loads(text: str, source: str) -> dict[str, Any]:
     """The document in YAML ``text``. Raises SpecError naming ``source``, line and column."""
     import yaml
 
+    if len(text) > LONGEST:
+        raise SpecError([Problem("config", f"{source} has more than {LONGEST:,} characters")])
     try:
         document = yaml.load(text, Loader=_unique_loader())
+    except RecursionError:
+        raise SpecError([Problem("config", f"{source} is nested too deeply")]) from None
     except yaml.YAMLError as error:
         raise SpecError([Problem("config", f"{source}: {' '.join(str(error).split())}")]) from None
     if not isinstance(document, dict):
@@ -51,19 +57,28 @@ def load_spec(path: Path) -> RunSpec:
 
 
 def _unique_loader() -> Any:
-    """SafeLoader that refuses a key standing twice, and leaves dates as text."""
+    """SafeLoader that refuses a key standing twice and aliases (a short text could stand for gigabytes), and leaves
+    dates as text."""
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+                raise yaml.composer.ComposerError(None, None, "aliases are not taken: write the value out", mark)
+            return super().compose_node(parent, index)
+
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for (key, _), value in zip(node.value, keys, strict=True):
+            seen: set[str] = set()
+            for key, _ in node.value:
+                value = self.construct_object(key, deep=True)
                 if not isinstance(value, str):
                     raise yaml.constructor.ConstructorError(None, None, "a key must be text", key.start_mark)
-                if keys.count(value) > 1:
+                if value in seen:
                     raise yaml.constructor.ConstructorError(
                         None, None, f"the key {value!r} stands twice", key.start_mark
                     )
+                seen.add(value)
             return super().construct_mapping(node, deep)
 
     Loader.yaml_implicit_resolvers = {

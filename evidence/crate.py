@@ -95,8 +95,12 @@ def document(bundle: Bundle, sealed: Sequence[File] = ()) -> dict[str, Any]:
                 "description": told,
                 "instrument": _to(_trainer(source)["@id"]),
                 "agent": _to(OPERATOR),
-                "object": _files(name for name in names if name.startswith(_MADE_BEFORE) and not _is_batch(name)),
-                "result": _files(name for name in names if name.startswith(_LEFT_BY_THE_RUN) or _is_batch(name)),
+                **_where_any(
+                    "object", (name for name in names if name.startswith(_MADE_BEFORE) and not _is_batch(name))
+                ),
+                **_where_any(
+                    "result", (name for name in names if name.startswith(_LEFT_BY_THE_RUN) or _is_batch(name))
+                ),
                 "startTime": run.started_at,
                 "endTime": run.finished_at,
                 **_status(run.outcome),
@@ -149,6 +153,12 @@ def _files(names: Iterable[str]) -> Any:
     """References in order; one alone stands without its list, as the specification would have it."""
     found = [_to(identifier(name)) for name in names]
     return found[0] if len(found) == 1 else found
+
+
+def _where_any(key: str, names: Iterable[str]) -> Entity:
+    """A run that failed early may have left nothing of a kind."""
+    found = _files(names)
+    return {key: found} if found else {}
 
 
 def _is_batch(name: str) -> bool:

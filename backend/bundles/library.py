@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
 from backend.bundles import answers
 from backend.bundles.signature import signature
 from backend.errors import Conflict, Invalid, NotFound
@@ -210,8 +212,8 @@ def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
         log_excerpt=_or_none(lambda: _excerpt(bundle.log_lines)) or [],
         samples=_rows(bundle, reading.SAMPLES, Sample),
         predictions=_rows(bundle, "eval/predictions.jsonl", Prediction),
-        manifest=_or_none(lambda: bundle.document(reading.MANIFEST)),
-        eval_summary=_or_none(lambda: bundle.document(reading.SUMMARY)),
+        manifest=_object(bundle, reading.MANIFEST),
+        eval_summary=_object(bundle, reading.SUMMARY),
         verify_commands=[
             f"python3 -m evidence verify submission_runs/{folder.name}",
             f"(cd submission_runs/{folder.name} && sha256sum --check {reading.SUMS})",
@@ -251,11 +253,24 @@ def _excerpt(lines: list[str]) -> list[answers.LogLine]:
 
 
 def _rows(bundle: reading.Bundle, name: str, model: type[Any]) -> list[Any]:
-    """The rows of a file that have what is shown of them."""
+    """The rows of a file that have what is shown of them, as it is shown."""
     rows: Iterable[Any] = _or_none(lambda: bundle.lines(name)) or []
     names = model.model_fields
     complete = [row for row in rows if isinstance(row, dict) and names.keys() <= row.keys()]
-    return [model(**{key: row[key] for key in names}) for row in complete]
+    shown = (_as_model(model, {key: row[key] for key in names}) for row in complete)
+    return [row for row in shown if row is not None]
+
+
+def _as_model(model: type[BaseModel], values: dict[str, Any]) -> BaseModel | None:
+    try:
+        return model(**values)
+    except ValidationError:
+        return None
+
+
+def _object(bundle: reading.Bundle, name: str) -> dict[str, Any] | None:
+    found = _or_none(lambda: bundle.document(name))
+    return found if isinstance(found, dict) else None
 
 
 def _spread(values: list[float], count: int) -> list[float]:

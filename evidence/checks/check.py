@@ -38,7 +38,7 @@ class Check:
         findings: list[Finding] = []
         try:
             for finding in self.find(bundle):
-                findings.append(finding)
+                findings.append(_as_text(finding))
                 if len(findings) == 20:
                     break  # the twenty-first says nothing new
             result = self._result(findings)
@@ -46,7 +46,7 @@ class Check:
             result = self._result(findings)
             if result != FAIL and not (self.warns and findings):  # a doubt is no answer
                 result, reason, findings = NOT_RUN, str(why), []
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             # A hostile bundle is data: a value of a shape that no trainer writes is a finding, never a crash.
             shape = Finding(
                 "the bundle", "", "content of the shape this check reads", f"{type(error).__name__}: {error}"
@@ -102,6 +102,14 @@ def texts(value: object, where: str) -> list[tuple[str, str]]:
     return [(where, "null")] if value is None else []
 
 
-def _short(value: object) -> str:
+def _as_text(finding: Finding) -> Finding:
+    """The finding in words, whatever a hostile bundle put where a text is expected."""
+    values = (finding.file, finding.where, finding.expected, finding.found)
+    if all(isinstance(value, str) and len(value) <= 1000 for value in values):
+        return finding
+    return type(finding)(*(_short(value, 1000) for value in values))
+
+
+def _short(value: object, longest: int = 160) -> str:
     text = str(value)
-    return text if len(text) <= 160 else text[:157] + "..."
+    return text if len(text) <= longest else text[: longest - 3] + "..."

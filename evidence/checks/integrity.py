@@ -89,7 +89,7 @@ def _other_entities(there: dict[str, Any], graph: list[dict[str, Any]], expected
                 yield from differs(reading.CRATE, f"{name}: {key}", wanted, got)
     known = {entity["@id"] for entity in expected}
     for name in sorted(there.keys() - known):
-        yield Finding(reading.CRATE, "$.@graph", "no entity beyond the run and its sealed files", name)
+        yield Finding(reading.CRATE, "$.@graph", "no entity beyond the run and its sealed files", str(name))
     for place, name in _references(graph):
         if name not in there and not name.startswith("http"):
             yield Finding(reading.CRATE, place, "an entity of this crate", f"{name}, which is none")

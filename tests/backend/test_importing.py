@@ -10,11 +10,14 @@ import socket
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import bagit
 import httpx
 import pytest
 
+from backend.bundles.library import Library
 from evidence import archive
 from tests.backend.client import Client, serving
 from tests.backend.conftest import make_settings
@@ -236,3 +239,64 @@ def test_a_part_has_whole_characters(there: There) -> None:
             assert seen == data.decode()
     finally:
         shutil.rmtree(target)
+
+
+NASTY: list[Any] = [
+    None,
+    "",
+    0,
+    -1,
+    1.5,
+    True,
+    [],
+    {},
+    [[]],
+    {"kind": "completed"},
+    "a" * 5000,
+    1e300,
+    "\0",
+    {"a": None},
+]
+DEEP = ["[" * depth + "]" * depth for depth in (90, 300, 900, 980, 5000)]
+
+
+def places(value: Any, where: list[Any]) -> list[list[Any]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [where, *(place for key, item in inner for place in places(item, [*where, key]))]
+
+
+def mutated(random: Random, text: str) -> str:
+    if random.random() < 0.1:
+        return random.choice(DEEP) + "\n"
+    value = json.loads(text)
+    *parents, last = random.choice(places(value, [])[1:])
+    inside = value
+    for key in parents:
+        inside = inside[key]
+    if random.random() < 0.2:
+        del inside[last]
+    else:
+        inside[last] = random.choice(NASTY)
+    return json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def test_whatever_its_files_say_a_bundle_is_told(there: There, tmp_path: Path) -> None:
+    """One hostile bundle must not take the list of all away: sixty of them, a value or the shape of a file changed."""
+    random, good = Random(7), there[2] / "submissions" / "proof"
+    names = [path.relative_to(good) for path in sorted(good.rglob("*.json*")) if "files" not in path.parts]
+    folder = tmp_path / "bundles" / "proof"
+    library = Library(tmp_path / "bundles", tmp_path / "imported")
+    for _ in range(60):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(good, folder)
+        place = folder / random.choice(names)
+        lines = place.read_text().splitlines(keepends=True)
+        if place.suffix == ".jsonl" and lines:
+            index = random.randrange(len(lines))
+            lines[index] = mutated(random, lines[index])
+            place.write_text("".join(lines))
+        else:
+            place.write_text(mutated(random, place.read_text()))
+        told = library.bundle("proof")
+        assert not told.valid
+        json.dumps(told.model_dump(mode="json"), allow_nan=False)
