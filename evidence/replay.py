@@ -84,8 +84,10 @@ class Here:
     device_kind: Text
     runtime: Text
     devices: Count
+    host_sha256: Sha256
     cpu_model: Text
     logical_cpus: Count
+    memory_bytes: Count
     versions: dict[str, Text]
     program_sha256: Sha256
 
@@ -227,8 +229,8 @@ run (learning rate 0.004), replayed on one core instead of two, gave 1.0e-5 over
 where a learning rate wrong by a hundredth gave 6.9e-3 and 0.7. Its loss was off by 2.9e-6 there, its weights by 6.7e-6:
 a run with larger steps than the demo's may honestly exceed T1."""
 TIER_MEANING: Final = {
-    "T0": "the same kind of machine, runtime and program: every bit must agree",
-    "T1": "the same kind of machine with another number of cores or devices, in float32",
+    "T0": "the same machine (or kind of accelerator), runtime and program: every bit must agree",
+    "T1": "the same, with another number of cores or devices, in float32",
     "T2": "other hardware or another runtime, in float32",
     "T3": "another machine or runtime in bfloat16, where rounding hides all but large lies",
 }
@@ -245,13 +247,17 @@ class Tier:
 
 
 def tier_of(manifest: RunManifest, here: Here) -> Tier:
-    """Which tier a replay is in; ``because`` names every difference that matters."""
+    """Which tier a replay is in; ``because`` names every difference that matters.
+
+    A CPU is of one kind only with itself: many machines call theirs "AMD EPYC" and have other instructions, and what a
+    name cannot promise must not accuse an honest run.
+    """
     ran, cpu = manifest.hardware, manifest.hardware.platform == "cpu"
     versions = manifest.software.versions
     other = [
         *_differs("platform", ran.platform, here.platform),
         *_differs("device", ran.device_kind, here.device_kind),
-        *(_differs("CPU", getattr(manifest.location, "cpu_model", "unknown"), here.cpu_model) if cpu else []),
+        *(_another_machine(manifest, here) if cpu else []),
         *_differs("runtime", ran.runtime, here.runtime),
         *_differs("jaxlib", versions.get("jaxlib", "unknown"), here.versions.get("jaxlib", "unknown")),
         *_differs("program", manifest.program.sha256[:12], here.program_sha256[:12]),
@@ -406,6 +412,13 @@ def counting(bundle: Bundle) -> tuple[Replay, str]:
 
 def _number(*parts: str) -> int:
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest(), "big")
+
+
+def _another_machine(manifest: RunManifest, here: Here) -> Iterator[str]:
+    ran = manifest.location
+    yield from _differs("CPU", getattr(ran, "cpu_model", "unknown"), here.cpu_model)
+    yield from _differs("host", getattr(ran, "host_sha256", "unknown")[:12], here.host_sha256[:12])
+    yield from _differs("memory", getattr(ran, "memory_bytes", 0), here.memory_bytes)
 
 
 def _differs(what: str, ran: object, here: object) -> Iterator[str]:

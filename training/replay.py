@@ -300,8 +300,10 @@ class Measuring:
             "device_kind": used[0].device_kind,
             "runtime": str(used[0].client.platform_version).splitlines()[0],
             "devices": len(used),
+            "host_sha256": host["name_sha256"],
             "cpu_model": host["cpu_model"],
             "logical_cpus": host["logical_cpus"],
+            "memory_bytes": host["memory_bytes"],
             "versions": {"python": sys.version.split()[0], **{name: metadata.version(name) for name in VERSIONS}},
             "program_sha256": program_sha256,
         }

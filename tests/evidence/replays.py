@@ -38,8 +38,10 @@ def agreeing(bundle: reading.Bundle, nonce: str = NONCE, **here: object) -> Repl
         "device_kind": manifest.hardware.device_kind,
         "runtime": manifest.hardware.runtime,
         "devices": manifest.mesh.devices_used,
+        "host_sha256": manifest.location.host_sha256,
         "cpu_model": manifest.location.cpu_model,
         "logical_cpus": manifest.location.logical_cpus,
+        "memory_bytes": manifest.location.memory_bytes,
         "versions": manifest.software.versions,
         "program_sha256": manifest.program.sha256,
     }

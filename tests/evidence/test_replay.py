@@ -153,6 +153,8 @@ OTHER = [
     ({"logical_cpus": 77}, "T1"),
     ({"devices": 8}, "T1"),
     ({"cpu_model": "Another CPU"}, "T2"),
+    ({"host_sha256": "1" * 63 + "2"}, "T2"),  # the same name of a CPU promises nothing
+    ({"memory_bytes": 77}, "T2"),
     ({"runtime": "another"}, "T2"),
     ({"versions": {"jaxlib": "0.0.1"}}, "T2"),
     ({"program_sha256": "1" * 63 + "2"}, "T2"),
