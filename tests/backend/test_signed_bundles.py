@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,9 @@ def test_a_stray_file_beside_the_statements_makes_it_invalid(signed: Path, tmp_p
     assert [item.says for item in signature.statements if item.file.endswith("note.txt")] == [
         "a statement that this version does not know"
     ]
+
+
+def test_a_key_that_only_the_repository_names_is_no_known_signer(signed: Path, tmp_path: Path) -> None:
+    committed = trust.Trust(tuple(replace(key, own=False, committed=True) for key in trust.own(tmp_path).keys))
+    signature = told(signed, committed)
+    assert (signature.state, signature.signer) == ("unknown", "lab")
