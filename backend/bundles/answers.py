@@ -14,7 +14,7 @@ class Statement(BaseModel):
 
     file: str
     state: Literal["trusted", "unknown", "invalid"]
-    signer: str = Field(description="The name its key is pinned under; empty for a key that nobody here knows")
+    signer: str = Field(description="The name its key is pinned under; beside unknown: by the repository alone")
     key_sha256: str = Field(
         description="SHA-256 of the public key's SubjectPublicKeyInfo; empty where it cannot be read"
     )

@@ -21,7 +21,8 @@ LATER_SAYS = {"verdict": "a verifier's verdict over the seal", "replay": f"a rep
 
 
 def signature(bundle: reading.Bundle, verdict: Verdict) -> answers.Signature:
-    """As the checks found it. A name is told only where its key was pinned: no bundle names its own signer."""
+    """As the checks found it. A name is told only where its key was pinned, be it by the repository alone (whose
+    it is stays unknown then): no bundle names its own signer."""
     refused = {
         finding.file
         for result in verdict.results
@@ -36,7 +37,7 @@ def signature(bundle: reading.Bundle, verdict: Verdict) -> answers.Signature:
         state = "invalid"
     return answers.Signature(
         state=state,
-        signer=tree.signer if tree and state == "trusted" else "",
+        signer=tree.signer if tree and state != "invalid" else "",
         key_sha256=tree.key_sha256 if tree else "",
         statements=statements,
     )
@@ -52,6 +53,7 @@ def _statement(bundle: reading.Bundle, name: str, refused: bool) -> answers.Stat
     key = bundle.known.trust.find(signed.keyid, SIGNER)
     state: State = "invalid" if refused else "unknown"
     if key and not refused:
-        state = "trusted" if not key.revoked and signed.verifies(key.public) else "invalid"
-    signer = key.name if key and state == "trusted" else ""
+        holds = not key.revoked and signed.verifies(key.public)
+        state = "invalid" if not holds else "unknown" if key.committed else "trusted"
+    signer = key.name if key and state != "invalid" else ""
     return answers.Statement(file=name, state=state, signer=signer, key_sha256=signed.keyid, says=says)

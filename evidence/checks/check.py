@@ -114,7 +114,7 @@ def _as_text(finding: Finding) -> Finding:
     values = (finding.file, finding.where, finding.expected, finding.found)
     if all(isinstance(value, str) and len(value) <= 1000 for value in values):
         return finding
-    return Finding(*(_short(value, 1000) for value in values))
+    return type(finding)(*(_short(value, 1000) for value in values))
 
 
 def _short(value: object, longest: int = 160) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def signed(tmp_path: Path) -> Path:
 
 
 def told(folder: Path, believed: trust.Trust) -> Signature:
-    imported = folder.parent.parent / "imported"
-    return Library(folder.parent, imported, lambda: believed).bundle(folder.name).signature
+    home = folder.parent.parent
+    return Library(folder.parent, home / "imported", home / "replays", lambda: believed).bundle(folder.name).signature
 
 
 def test_an_unsigned_bundle_is_unsigned(signed: Path) -> None:
@@ -71,3 +72,9 @@ def test_a_stray_file_beside_the_statements_makes_it_invalid(signed: Path, tmp_p
     assert [item.says for item in signature.statements if item.file.endswith("note.txt")] == [
         "a statement that this version does not know"
     ]
+
+
+def test_a_key_that_only_the_repository_names_is_no_known_signer(signed: Path, tmp_path: Path) -> None:
+    committed = trust.Trust(tuple(replace(key, own=False, committed=True) for key in trust.own(tmp_path).keys))
+    signature = told(signed, committed)
+    assert (signature.state, signature.signer) == ("unknown", "lab")

@@ -3,8 +3,7 @@ import { client } from './gen/client.gen.ts'
 import * as sdk from './gen/sdk.gen.ts'
 import { importBundle } from './import.ts'
 import { OfflineError, refusal } from './problems.ts'
-import type { ReplayJob, ReplayJobs, ReplayRequest } from './replays.ts'
-import type { PreflightRequest, RunRequest } from './types.ts'
+import type { PreflightRequest, ReplayRequest, RunRequest } from './types.ts'
 
 client.setConfig({ baseUrl: globalThis.location.origin, headers: { Accept: 'application/json' } })
 client.interceptors.error.use((error, response) => {
@@ -41,17 +40,7 @@ export const api = {
   bundle: (name: string) => data(sdk.showEvidence({ path: { name } })),
   importBundle,
   deleteBundle: (name: string) => data(sdk.removeEvidence({ path: { name } })),
-  replays: (name: string) =>
-    data(client.get<{ 200: ReplayJobs }, unknown, true>({ url: '/evidence/{name}/replays', path: { name } })),
-  createReplay: (name: string, body: ReplayRequest) =>
-    data(
-      client.post<{ 201: ReplayJob }, unknown, true>({
-        url: '/evidence/{name}/replays',
-        path: { name },
-        body,
-        headers: { 'Content-Type': 'application/json' },
-      }),
-    ),
-  cancelReplay: (id: string) =>
-    data(client.post<{ 200: ReplayJob }, unknown, true>({ url: '/replays/{id}/cancel', path: { id } })),
+  replays: (name: string) => data(sdk.listReplays({ path: { name } })),
+  createReplay: (name: string, body: ReplayRequest) => data(sdk.createReplay({ path: { name }, body })),
+  cancelReplay: (id: string) => data(sdk.cancelReplay({ path: { id } })),
 }

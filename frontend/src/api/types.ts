@@ -1,5 +1,6 @@
 /** The server's types, generated from its OpenAPI document, under the one door the page uses. */
 export type {
+  Answers as Answered,
   Bundle,
   BundleFile,
   BundleSummary,
@@ -28,6 +29,9 @@ export type {
   Preflights,
   Problem,
   Refused,
+  ReplayJob,
+  ReplayRequest,
+  ReplayResult,
   Report as PreflightReport,
   Run,
   RunPage,

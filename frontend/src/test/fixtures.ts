@@ -1,5 +1,4 @@
 /** Answers as the server gives them, complete; tests say only what matters to them. */
-import type { ReplayJob, ReplayResult } from '../api/replays.ts'
 import type {
   Bundle,
   BundleSummary,
@@ -11,6 +10,8 @@ import type {
   Preflight,
   PreflightReport,
   PreflightSummary,
+  ReplayJob,
+  ReplayResult,
   Run,
   RunSummary,
 } from '../api/types.ts'

@@ -2337,7 +2337,7 @@ export type Statement = {
     /**
      * Signer
      *
-     * The name its key is pinned under; empty for a key that nobody here knows
+     * The name its key is pinned under; beside unknown: by the repository alone
      */
     signer: string;
     /**

@@ -284,6 +284,13 @@ describe('whose word it is', () => {
     expect(within(panel).getByRole('link', { name: statement.file })).toHaveAttribute('href', `#file-${statement.file}`)
   })
 
+  test('a key that only the repository names is not known to be its owner’s', async () => {
+    const signature = { state: 'unknown', signer: 'lab', key_sha256: key, statements: [] } as const
+    server.use(answer('/evidence/:name', aBundle({ signature: { ...signature, statements: [] } })))
+    visit('/evidence/tiny_v1')
+    expect(await screen.findByText(/by the key that this repository names lab/)).toBeVisible()
+  })
+
   test('an imported bundle that is not valid is never trusted', async () => {
     server.use(answer('/evidence/:name', aBundle({ origin: 'imported', valid: false })))
     visit('/evidence/tiny_v1')

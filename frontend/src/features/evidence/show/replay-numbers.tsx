@@ -1,5 +1,5 @@
 import { CircleCheck, CircleX } from 'lucide-react'
-import type { Answered, ReplayResult } from '../../../api/replays.ts'
+import type { Answered, ReplayResult } from '../../../api/types.ts'
 import { classes } from '../../../ui/classes.ts'
 import { Facts } from '../../../ui/facts.tsx'
 import { count, duration, utc } from '../../../ui/format.ts'
@@ -75,7 +75,7 @@ function Comparisons({ replay }: { readonly replay: ReplayResult }) {
             <th className={classes(HEAD, 'text-right')}>Found</th>
             <th className={classes(HEAD, 'text-right')}>Allowed</th>
             <th className={classes(HEAD, 'text-right')}>Control</th>
-            <th className={HEAD}>Largest at</th>
+            <th className={classes(HEAD, 'max-sm:hidden')}>Largest at</th>
           </tr>
         </thead>
         <tbody>
@@ -94,7 +94,7 @@ function Comparisons({ replay }: { readonly replay: ReplayResult }) {
               <td className={NUMBER}>{share(found)}</td>
               <td className={NUMBER}>{share(cap)}</td>
               <td className={classes(NUMBER, 'text-ink-3')}>{share(control)}</td>
-              <td className="px-3 py-1.5 text-xs text-ink-3">{where}</td>
+              <td className="px-3 py-1.5 text-xs text-ink-3 max-sm:hidden">{where}</td>
             </tr>
           ))}
         </tbody>
@@ -105,7 +105,7 @@ function Comparisons({ replay }: { readonly replay: ReplayResult }) {
 
 /** A small share: 0 is exactly 0. */
 function share(value: number): string {
-  return value === 0 ? '0' : value.toExponential(1)
+  return value === 0 ? '0' : value >= 0.1 ? String(Number(value.toPrecision(2))) : value.toExponential(1)
 }
 
 function Said({ good, text }: { readonly good: boolean; readonly text: string }) {

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
-import { isReplaying, type ReplayJob } from '../../../api/replays.ts'
-import type { Bundle } from '../../../api/types.ts'
+import { isReplaying } from '../../../api/replays.ts'
+import type { Bundle, ReplayJob } from '../../../api/types.ts'
 import { classes } from '../../../ui/classes.ts'
 import { Command } from '../../../ui/copy.tsx'
 import { Notice } from '../../../ui/notice.tsx'
@@ -30,8 +30,8 @@ export function ReplaySection({ bundle }: { readonly bundle: Bundle }) {
         ) : (
           <NotMade bundle={bundle} />
         )}
-        {checks.length > 0 && <ReplayChecks checks={checks} />}
         {made && <ReplayNumbers replay={made} />}
+        {checks.length > 0 && <ReplayChecks checks={checks} />}
         {!going && latest && <Ended job={latest} />}
         {going ? (
           <ReplayGoingOn job={going} bundle={bundle.name} />

@@ -33,7 +33,7 @@ export function Signatures({ bundle }: { readonly bundle: Bundle }) {
         )
       }
     >
-      <p className="text-sm text-ink-2">{MEANING[signature.state]}</p>
+      <p className="text-sm text-ink-2">{meaning(signature)}</p>
       {signature.key_sha256 && (
         <p className="mt-2 flex flex-wrap items-center gap-x-2 text-sm">
           <span className="text-ink-3">Key</span>
@@ -65,6 +65,12 @@ export function Signatures({ bundle }: { readonly bundle: Bundle }) {
       <Witness bundle={bundle} />
     </Panel>
   )
+}
+
+/** A key that came with the repository is known by name; whose it is, one learns elsewhere. */
+function meaning({ state, signer }: Signature): string {
+  if (state !== 'unknown' || !signer) return MEANING[state]
+  return `The signature holds, by the key that this repository names ${signer}. Whether it is theirs, ask them, not the repository; then pin it: assay key trust FINGERPRINT --name ${signer}.`
 }
 
 function Witness({ bundle }: { readonly bundle: Bundle }) {
