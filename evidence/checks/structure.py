@@ -112,8 +112,8 @@ def self_contained(bundle: Bundle) -> Findings:
             yield Finding(name, "", f"a file that {reading.MANIFEST} points at", "one that nothing points at")
     for name in (reading.MANIFEST, reading.SUMMARY):
         for where, text in texts(bundle.document(name), "$"):
-            # What the operator asked for may name a folder of theirs: the file itself is in the bundle.
-            if (found := MACHINE_PATH.search(text)) and not where.startswith("$.config.overrides"):
+            # What the operator asked for may name a folder of theirs, and so may an error: nobody has to go there.
+            if (found := MACHINE_PATH.search(text)) and not where.startswith(("$.config.overrides", "$.run.outcome")):
                 yield Finding(name, where, "no path of one machine", found.group().strip())
 
 
