@@ -113,6 +113,17 @@ _CLAIMS = (
     ),
 )
 
+_DEEPER: dict[str, tuple[str, ...]] = {
+    "hardware": ("HW-06", "HW-07"),
+    "model": ("PRV-06", "PRV-10", "CKP-05", "CKP-06", "CKP-08", "CKP-09", "CKP-10", "PHY-05", "PHY-06"),
+    "data": ("PRV-09", "PRV-17", "MET-08"),
+    "steps": ("RPL-02", "RPL-03", "RPL-05", "RPL-06"),
+    "loss": ("RPL-01",),
+    "evaluation": ("EVL-08", "RPL-04", "RPL-07"),
+    "config": ("PRV-14", "PRV-15"),
+}
+"""What an audit or a replay adds to a claim. Where nobody made one, the claim stands as far as it goes."""
+
 
 def report(path_or_bundle: object, verdict: Verdict) -> Report:
     """The bundle as a reviewer wants it told. Raises Unreadable where its documents cannot be read."""
@@ -311,7 +322,8 @@ def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
         checks = tuple(check for check in all_checks if check in results)  # those about a bundle of this kind
         if not _is_claimed(claim, bundle):
             continue
-        bad = [results[check] for check in checks if results[check].result == FAIL]
+        deeper = tuple(check for check in _DEEPER.get(claim, ()) if check in results)
+        bad = [results[check] for check in (*checks, *deeper) if results[check].result == FAIL]
         open_ = [item for item in map(results.__getitem__, checks) if item.result == NOT_RUN or _unknown_signer(item)]
         because = f"{open_[0].id}: {open_[0].reason or open_[0].findings[0].found}" if open_ else ""
         word = "fails" if bad else "unproven" if open_ else "holds"
@@ -319,7 +331,8 @@ def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
             said = _said(claim, bundle)
         except Unreadable as error:
             said, word, because = "cannot be read", "fails" if bad else "unproven", str(error)
-        yield Claim(claim, title, said, word, (Proof(file, checks),), recomputed, "" if word == "holds" else because)
+        proof = Proof(file, (*checks, *deeper))
+        yield Claim(claim, title, said, word, (proof,), recomputed, "" if word == "holds" else because)
 
 
 def _is_claimed(claim: str, bundle: Bundle) -> bool:
