@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from evidence.checks import CHECKS
+from evidence.checks.check import ABOUT
 from evidence.known import Known
-from evidence.manifest import Failed, Lost
+from evidence.manifest import Failed, Lost, NotPerformed
 from evidence.reading import Bundle, Unreadable
 from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, WARN, CheckResult, Finding, Verdict
 
@@ -29,7 +30,8 @@ def verify(path: Path, name: str = "", known: Known | None = None) -> Verdict:
     if not path.is_dir():
         raise NotABundle(f"{path}: there is no folder of this name")
     bundle = Bundle(path, known)
-    results = [check.run(bundle) for check in CHECKS if check.about == "any" or not bundle.early]
+    about = _about(bundle)
+    results = [check.run(bundle) for check in CHECKS if check.about in about]
     results = [_with_name(result, bundle, name or path.resolve().name) for result in results]
     return _verdict(tuple(results), _limit(bundle))
 
@@ -40,6 +42,18 @@ def _with_name(result: CheckResult, bundle: Bundle, name: str) -> CheckResult:
         return result
     finding = Finding("run_manifest.json", "$.run.name", f"the folder's name, {name}", bundle.told.run.name)
     return replace(result, result=FAIL, reason="", findings=(*result.findings, finding))
+
+
+def _about(bundle: Bundle) -> tuple[str, ...]:
+    """What checks have to be about to say something of this bundle (``check.ABOUT``)."""
+    try:
+        if bundle.early:
+            return ("any",)
+        if isinstance(bundle.summary.evaluation, NotPerformed):
+            return ("any", "rows")
+    except Unreadable:
+        pass
+    return ABOUT
 
 
 def _limit(bundle: Bundle) -> str:

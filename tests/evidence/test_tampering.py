@@ -171,6 +171,7 @@ RESEALED: list[tuple[str, Change, str]] = [
      "CKP-04"),
     ("a late checkpoint",
      edit_json(MANIFEST, lambda d: d["checkpoints"][1].update(chain_at_step=d["checkpoints"][0]["chain_at_step"])), "CKP-07"),
+    ("an evaluation that is hidden", set_value(SUMMARY, "evaluation", {"kind": "not_performed", "because": "no time"}), "EVL-09"),
     ("a dropped failure", edit_lines(PREDICTIONS, lambda rows: rows.pop(0)), "EVL-01"),
     ("an edited prediction", edit_lines(PREDICTIONS, lambda rows: rows[0].update(text="#### 2")), "EVL-02"),
     ("an edited score", set_value(SUMMARY, "evaluation.correct", 10), "EVL-02"),
