@@ -67,7 +67,7 @@ _CLAIMS = (
         "Held-out result",
         "every prediction scored again",
         "eval/predictions.jsonl",
-        ("EVL-01", "EVL-02", "EVL-03", "EVL-05"),
+        ("EVL-01", "EVL-02", "EVL-03", "EVL-05", "EVL-09"),
     ),
     (
         "source",
@@ -329,6 +329,8 @@ def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
         word = "fails" if bad else "unproven" if open_ else "holds"
         try:
             said = _said(claim, bundle)
+            if claim == "evaluation" and not isinstance(bundle.summary.evaluation, Performed):
+                recomputed, file = "the log has none, either", reading.SUMMARY
         except Unreadable as error:
             said, word, because = "cannot be read", "fails" if bad else "unproven", str(error)
         proof = Proof(file, (*checks, *deeper))
