@@ -235,7 +235,7 @@ def _replayed(options: argparse.Namespace, known: Known) -> Known:
 def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:
     try:
         print(report.report(Bundle(path, known), verdict).sentence)
-    except Unreadable as error:
+    except (Unreadable, *report.MISSHAPEN) as error:
         print(f"{path.name} cannot be told: {error}")
     _print_findings((item for item in verdict.results if item.result not in (PASS, NOT_RUN)), sys.stdout)
     for ids, why in by_reason((item for item in verdict.results if item.result == NOT_RUN), lambda item: item.reason):

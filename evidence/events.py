@@ -37,7 +37,7 @@ class FileDigest:
 @dataclass(frozen=True, kw_only=True)
 class Event:
     kind: ClassVar[str]
-    time: str
+    time: typed.Utc
 
 
 @dataclass(frozen=True, kw_only=True)

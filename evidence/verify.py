@@ -59,7 +59,7 @@ def _about(bundle: Bundle) -> tuple[str, ...]:
 def _limit(bundle: Bundle) -> str:
     """The highest level for a run of this outcome: one that failed proves that it failed, and no result."""
     try:
-        return "E2" if isinstance(bundle.told.run.outcome, Failed | Lost) else HIGHEST
+        return "E2" if bundle.silent or isinstance(bundle.told.run.outcome, Failed | Lost) else HIGHEST
     except Unreadable:
         return HIGHEST
 
@@ -68,7 +68,9 @@ def _verdict(results: tuple[CheckResult, ...], limit: str) -> Verdict:
     reached, gaps = "", []
     for level in LEVELS:
         if level > limit:
-            gaps = [f"{level} ({LEVEL_MEANING[level]}) is not for a run that failed: there is no result to prove."]
+            gaps = [
+                f"{level} ({LEVEL_MEANING[level]}) is not for a run that ended like this: it has no result to prove."
+            ]
             break
         of_level = [item for item in results if item.level == level]
         if not of_level:

@@ -72,7 +72,7 @@ def test_the_failed_run_says_so_first() -> None:
     bundle = ROOT / "submission_runs" / "failed_v1"
     verdict = verify(bundle)
     assert report.report(bundle, verdict).sentence.startswith("A run that failed: NonFiniteLoss while training: ")
-    assert verdict.gaps == ("E3 (bound) is not for a run that failed: there is no result to prove.",)
+    assert verdict.gaps == ("E3 (bound) is not for a run that ended like this: it has no result to prove.",)
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)

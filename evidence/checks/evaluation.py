@@ -25,12 +25,24 @@ def _performed(bundle: Bundle) -> Performed:
 
 @family.check("EVL-09", "an evaluation that took place is told", "E2")
 def none_is_hidden(bundle: Bundle) -> Findings:
-    done = [event.step for event in bundle.all_events if isinstance(event, events.Evaluation) and event.step > 0]
-    told = isinstance(bundle.summary.evaluation, Performed)
-    if bool(done) != told:
-        held = f"one after step {done[-1]}" if done else "none"
-        yield Finding(reading.SUMMARY, "$.evaluation", f"the latest of the log: {held}", "one" if told else "none")
-    if not told and isinstance(bundle.manifest.run.outcome, Completed):
+    done = [event for event in bundle.standing if isinstance(event, events.Evaluation) and event.step > 0]
+    told = bundle.summary.evaluation
+    if bool(done) != isinstance(told, Performed):
+        held = f"one after step {done[-1].step}" if done else "none"
+        yield Finding(reading.SUMMARY, "$.evaluation", f"the latest of the log: {held}", str(told.kind))
+    elif isinstance(told, Performed):
+        event = done[-1]
+        for name, said, stated in (
+            ("checkpoint_step", event.step, told.checkpoint_step),
+            ("loss", event.loss, told.loss),
+            ("items", event.items, told.items),
+            ("correct", event.correct, told.correct),
+            ("parameters_digest", event.parameters_digest, told.parameters_digest),
+            ("evaluated_at", event.time, told.evaluated_at),
+            ("predictions.sha256", event.predictions.sha256, told.predictions.sha256),
+        ):
+            yield from differs(reading.SUMMARY, f"$.evaluation.{name}", said, stated)
+    elif isinstance(bundle.manifest.run.outcome, Completed):
         yield Finding(reading.SUMMARY, "$.evaluation", "a completed run's, which is done at its end", "none")
 
 
@@ -75,7 +87,8 @@ def right_weights(bundle: Bundle) -> Findings:
     evaluation = _performed(bundle)
     digests = {item.step: item.parameters_digest for item in bundle.manifest.checkpoints}
     last = bundle.rows[-1].step
-    if evaluation.checkpoint_step != last:
+    # A run that was cut short has its latest one (EVL-09); its sentence says after which step.
+    if evaluation.checkpoint_step != last and isinstance(bundle.manifest.run.outcome, Completed):
         yield Finding(reading.SUMMARY, "$.evaluation.checkpoint_step", str(last), str(evaluation.checkpoint_step))
     if evaluation.checkpoint_step in digests:
         yield from differs(

@@ -32,6 +32,9 @@ def complete(bundle: Bundle) -> Findings:
             yield Finding(name, "", "a folder", "nothing")
     for name in sorted(top - {*files, *folders, *optional}):
         yield Finding(name, "", "no other name at the top of a bundle", "this one")
+    for name in bundle.entries:
+        if name.startswith("replay/") and name != reading.REPLAY:
+            yield Finding(name, "", f"nothing below replay/ but {reading.REPLAY}", "this one")
 
 
 @family.check("STR-02", "the tree can be copied anywhere", "E0", about="any")

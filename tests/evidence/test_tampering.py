@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evidence import canonical, manifest, reading, typed
+from evidence import canonical, manifest, reading, scoring, typed
 from evidence.verdict import FAIL
 from evidence.verify import verify
 from tests.evidence import tamper
@@ -171,6 +171,12 @@ RESEALED: list[tuple[str, Change, str]] = [
      "CKP-04"),
     ("a late checkpoint",
      edit_json(MANIFEST, lambda d: d["checkpoints"][1].update(chain_at_step=d["checkpoints"][0]["chain_at_step"])), "CKP-07"),
+    ("wrong answers made right, and the score with them",
+     both(edit_lines(PREDICTIONS, lambda rows: [row.update(text=row["expected"], correct=True) for row in rows] and None),
+          edit_json(SUMMARY, lambda d: d["evaluation"].update(correct=10, metrics=[{**d["evaluation"]["metrics"][0], "value": 1.0,
+                                                              "ci95": list(scoring.wilson_interval(10, 10))}]))), "EVL-09"),
+    ("a nicer held-out loss", set_value(SUMMARY, "evaluation.loss", 0.001), "EVL-09"),
+    ("a certificate beside the seal", write("replay/CERTIFICATE.md", b"certified at E5\n"), "STR-01"),
     ("an evaluation that is hidden", set_value(SUMMARY, "evaluation", {"kind": "not_performed", "because": "no time"}), "EVL-09"),
     ("a dropped failure", edit_lines(PREDICTIONS, lambda rows: rows.pop(0)), "EVL-01"),
     ("an edited prediction", edit_lines(PREDICTIONS, lambda rows: rows[0].update(text="#### 2")), "EVL-02"),
