@@ -67,6 +67,9 @@ def score(bundle: Bundle) -> Findings:
         bundle.document("config/effective.json")["data"]["answer_delimiter"],
         delimiter,
     )
+    asked = bundle.document("config/effective.json")["evaluation"]["max_new_tokens"]
+    where = "$.evaluation.decoding.max_new_tokens"
+    yield from differs(reading.SUMMARY, where, asked, evaluation.decoding.max_new_tokens)
     correct = 0
     for number, row in enumerate(bundle.lines(PREDICTIONS), 1):
         right = scoring.is_correct(row["expected"], row["text"], delimiter)

@@ -122,6 +122,10 @@ def manifest_is_config(bundle: Bundle) -> Findings:
     for key, value in stated.items():
         section, _, name = key.partition(".")
         yield from differs(reading.MANIFEST, key, spec[section][name], value)
+    source = spec["data"]["train_path"].rpartition("/")[2]
+    yield from differs(reading.MANIFEST, "$.data.source", source, bundle.manifest.data.source)
+    weights = bundle.event(events.Model).weights
+    yield from differs(reading.MANIFEST, "$.model.weights", weights, bundle.manifest.model.weights)
     asked = spec["device"]
     if asked != "auto":
         yield from differs(reading.MANIFEST, "$.hardware.platform", asked, bundle.manifest.hardware.platform)
@@ -159,7 +163,10 @@ def data_identity(bundle: Bundle) -> Findings:
     if data.train_sequences != data.train_rows and not (data.packing and data.train_sequences < data.train_rows):
         most = f"at most {data.train_rows}" if data.packing else f"{data.train_rows}, without packing"
         yield Finding(reading.MANIFEST, "$.data.train_sequences", most, str(data.train_sequences))
-    yield from differs(reading.MANIFEST, "$.tokenizer.sha256", told.tokenizer_sha256, bundle.manifest.tokenizer.sha256)
+    yield from differs(reading.MANIFEST, "$.data.truncated_rows", told.truncated_rows, data.truncated_rows)
+    tokenizer = bundle.manifest.tokenizer
+    yield from differs(reading.MANIFEST, "$.tokenizer.sha256", told.tokenizer_sha256, tokenizer.sha256)
+    yield from differs(reading.MANIFEST, "$.tokenizer.vocab_size", told.vocab_size, tokenizer.vocab_size)
 
 
 @family.check("PRV-08", "no held-out prompt was trained on", "E2")

@@ -57,6 +57,12 @@ def said_an_error(run: Path) -> None:
     runs.record(run, ["sh", "-c", "echo starting; echo 'ValueError: no data'; exit 1"])
 
 
+def said_none(run: Path) -> None:
+    runs.record(
+        run, ["sh", "-c", "echo \"TypeError: unsupported operand type(s) for +: 'int' and 'None' <PAD>\"; exit 1"]
+    )
+
+
 ENDS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     # how it ends, the outcome, how the sentence begins
     "failed in the middle": (stand_in("--fail-at", "13"), "failed",
@@ -68,6 +74,8 @@ ENDS: dict[str, tuple[Callable[[Path], None], str, str]] = {
                                      "A run that failed before its first step: NonFiniteLoss while training: the loss became nan"),
     "failed before its first word": (said_an_error, "failed",
                                      "A run that failed before its first step: ValueError while starting: no data. It has no result."),
+    "failed with a word for nothing": (said_none, "failed",
+                                       "A run that failed before its first step: TypeError while starting: unsupported operand"),
     "killed before its first word": (said_no_word, "failed",
                                      "A run that failed before its first step: Killed while starting: The trainer was killed by SIGKILL. It has"),
 }  # fmt: skip
