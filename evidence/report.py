@@ -455,7 +455,11 @@ def _score(bundle: Bundle) -> str:
     if not isinstance(evaluation, Performed):
         return ""
     share = 100 * evaluation.correct / evaluation.items
-    after = "" if evaluation.checkpoint_step == bundle.rows[-1].step else f" after step {evaluation.checkpoint_step:,}"
+    after = (
+        ""
+        if evaluation.checkpoint_step == bundle.manifest.training.steps_completed
+        else f" after step {evaluation.checkpoint_step:,}"
+    )
     score = f"{share:.1f} % exact match on {evaluation.items:,} held-out items ({evaluation.correct:,} correct)"
     return f", {score}{after}"
 
@@ -474,7 +478,7 @@ def _evaluation_rows(bundle: Bundle) -> list[tuple[str, str]]:
     if not isinstance(evaluation, Performed):
         return [("Held-out result", f"not evaluated: {evaluation.because}")]
     low, high = evaluation.metrics[0].ci95
-    last = bundle.rows[-1].step
+    last = bundle.manifest.training.steps_completed
     return [
         (
             "Held-out exact match",
