@@ -5,13 +5,14 @@
     launch.json      recorder, once      command, host, process identity, provenance
     output.log       recorder, append    everything the trainer printed
     output.<n>.log   process n, append   what the other processes of a run printed; process 0 speaks in output.log
-    stop.json        recorder, once      a stop was asked for
+    stop.json        recorder, once      a stop was asked for; by who asks, where the recorder is gone
     exit.json        recorder, once      how the process ended
     cancelled.json   launcher, once      the run was taken back before it started
     events.jsonl     trainer, append     the typed event log
     first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/      trainer
     commit.json      recorder, once      git objects that prove the commit
-    process.json     recorder, once      identity of the trainer's process
+    process.json     trainer, once       identity of its process, written before the trainer's program begins
+    system.jsonl     recorder, append    what the run's processes use of the machine, every two seconds
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
@@ -41,7 +42,7 @@ SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
 PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
 FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
-PREFLIGHT, WITNESS = "preflight.json", "witness.jsonl"
+PREFLIGHT, WITNESS, SYSTEM = "preflight.json", "witness.jsonl", "system.jsonl"
 
 SCHEMA = "assay/run@1"
 DRAFT = ".new-"

@@ -16,7 +16,7 @@ from backend.runs.bell import Bell
 from backend.runs.queue import Queue
 from backend.runs.store import Store
 from backend.runs.witness import Witness
-from evidence import events, rundir
+from evidence import events, record, rundir
 from evidence.canonical import JsonError
 from evidence.spec import SpecError
 from evidence.status import ENDED, LIVE, Status, status
@@ -157,6 +157,8 @@ class Follower:
                 return False
             with self._database.write() as connection:
                 changed = ingest.set_status(connection, run.name, found, bundles)
+            if found.state in ENDED and self._states[run.name] in LIVE:
+                threading.Thread(target=record.sweep, args=(run,), daemon=True).start()
             self._states[run.name], self._told[run.name] = found.state, (found, bundles)
             self._witness.note(run.name, found.state in LIVE)
             return changed

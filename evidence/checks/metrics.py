@@ -9,6 +9,7 @@ import statistics
 from evidence import attempts, events, reading
 from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
+from evidence.events import said_last
 from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource, Lost, Silent
 from evidence.reading import Bundle
 from evidence.schedule import learning_rate
@@ -192,7 +193,14 @@ def whole_run(bundle: Bundle) -> Findings:
         yield Finding(reading.EVENTS, "order of events", ", ".join(wanted), ", ".join(order))
     if not bundle.silent:
         finished: events.Finished = bundle.event(events.Finished)
-        yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
+        if isinstance(outcome, Lost):  # nobody saw it end: what its log says last is quoted, and proves no outcome
+            last = said_last(finished)
+            if last not in outcome.because:
+                yield Finding(
+                    reading.MANIFEST, "$.run.outcome.because", f"that its log ends with {last}", outcome.because
+                )
+        else:
+            yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
         yield from differs(reading.EVENTS, "finished.step", 0 if bundle.early else bundle.rows[-1].step, finished.step)
         if isinstance(outcome, Failed):
             yield from differs(reading.MANIFEST, "$.run.outcome.error_type", finished.error_type, outcome.error_type)

@@ -62,14 +62,14 @@ ENDS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "failed in the middle": (stand_in("--fail-at", "13"), "failed",
                              "A run that failed: NonFiniteLoss while training: the loss became nan; lower optimizer.learning_rate. "
                              "Gemma-architecture model of 6.5 k parameters, 12 of 30 steps on 1 CPU device"),
-    "killed in the middle": (killed_while_training, "failed", "A run that failed: Killed while training: The trainer was killed by SIGKILL. Gemma"),
-    "lost in the middle": (lost, "lost", "A run that was lost: The recorder of this run is gone and left no exit status; what it wrote is kept. Gemma"),
+    "killed in the middle": (killed_while_training, "failed", f"A run that failed: Killed while training: {runs.KILLED} Gemma"),
+    "lost in the middle": (lost, "lost", "A run that was lost: Ended; its exit code is unknown, because its recorder was gone by then. What it wrote is kept. Gemma"),
     "failed before its first step": (stand_in("--fail-at", "0"), "failed",
                                      "A run that failed before its first step: NonFiniteLoss while training: the loss became nan"),
     "failed before its first word": (said_an_error, "failed",
                                      "A run that failed before its first step: ValueError while starting: no data. It has no result."),
     "killed before its first word": (said_no_word, "failed",
-                                     "A run that failed before its first step: Killed while starting: The trainer was killed by SIGKILL. It has"),
+                                     f"A run that failed before its first step: Killed while starting: {runs.KILLED} It has"),
 }  # fmt: skip
 
 
