@@ -23,6 +23,8 @@ runs = Table(
     Column("started_at", String),
     Column("ended_at", String),
     Column("bundles", JSON, nullable=False),
+    # From alerts.jsonl.
+    Column("alerts", JSON, nullable=False, server_default="[]"),
     # From events.jsonl up to byte ``offset``.
     Column("offset", Integer, nullable=False),
     Column("invalid_lines", Integer, nullable=False),
