@@ -23,8 +23,6 @@ runs = Table(
     Column("started_at", String),
     Column("ended_at", String),
     Column("bundles", JSON, nullable=False),
-    # From alerts.jsonl.
-    Column("alerts", JSON, nullable=False, server_default="[]"),
     # From events.jsonl up to byte ``offset``.
     Column("offset", Integer, nullable=False),
     Column("invalid_lines", Integer, nullable=False),
@@ -41,6 +39,8 @@ runs = Table(
     Column("spark", JSON, nullable=False),
     # Grows with every change of a row, over all rows: what a stream has not sent yet.
     Column("revision", Integer, nullable=False),
+    # From alerts.jsonl.
+    Column("alerts", JSON, nullable=False, server_default="[]"),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )

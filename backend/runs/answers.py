@@ -175,10 +175,12 @@ class Columns(BaseModel):
 
 
 class SystemColumns(BaseModel):
-    """What all of the run's processes use together, sampled every two seconds: ``columns[name][i]`` at ``time[i]``."""
+    """What all of the run's processes use together, sampled every two seconds: item i of each is of ``time[i]``."""
 
     time: list[str]
-    columns: dict[Literal["cpu_percent", "rss_bytes", "processes"], list[float]]
+    cpu_percent: list[float] = Field(description="100 is one core")
+    rss_bytes: list[int] = Field(description="Resident memory; what they share counts once for each")
+    processes: list[int]
 
 
 class LogSlice(BaseModel):

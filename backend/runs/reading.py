@@ -85,11 +85,9 @@ def used(run: Path, most: int) -> SystemColumns:
     kept = [max(found[at : at + every], key=lambda item: item.rss_bytes) for at in range(0, len(found), every)]
     return SystemColumns(
         time=[item.time for item in kept],
-        columns={
-            "cpu_percent": [item.cpu_percent for item in kept],
-            "rss_bytes": [item.rss_bytes for item in kept],
-            "processes": [item.processes for item in kept],
-        },
+        cpu_percent=[item.cpu_percent for item in kept],
+        rss_bytes=[item.rss_bytes for item in kept],
+        processes=[item.processes for item in kept],
     )
 
 

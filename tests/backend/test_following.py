@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evidence import rundir
+from tests import runs
 from tests.backend.client import Client, serving, until
 from tests.backend.conftest import make_settings
 

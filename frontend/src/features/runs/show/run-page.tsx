@@ -5,8 +5,10 @@ import type { Run } from '../../../api/types.ts'
 import { Failure, Notice } from '../../../ui/notice.tsx'
 import { useTitle } from '../../../ui/page.tsx'
 import { Tabs } from '../../../ui/tabs.tsx'
+import { Ago } from '../../../ui/time.tsx'
 import { checkpointsQuery, evaluationsQuery } from '../queries.ts'
 import { RUN_TABS, type RunSearch, type RunTab } from '../search.ts'
+import { isLive } from '../state.tsx'
 import { CheckpointsTab } from './checkpoints-tab.tsx'
 import { ConfigTab } from './config-tab.tsx'
 import { FailureReason } from './failure-reason.tsx'
@@ -73,6 +75,11 @@ function RunView({ run, feed }: { readonly run: Run; readonly feed: RunFeed | un
       <RunHead run={run} />
       {run.state === 'failed' && <FailureReason run={run} />}
       {run.state !== 'failed' && run.reason && <Notice tone="neutral" title={run.reason} />}
+      {run.alerts.map((alert) => (
+        <Notice key={alert.code} tone="warn" title={alert.message}>
+          {isLive(run.state) ? 'Since' : 'When it ended, since'} <Ago time={alert.since} />.
+        </Notice>
+      ))}
       {run.warnings.map((warning) => (
         <Notice key={`${warning.code} ${warning.time}`} tone="warn" title={warning.message} />
       ))}
