@@ -86,14 +86,21 @@ def see_out(run: Path) -> None:
     sweep(run)
 
 
-def sweep(run: Path) -> int:
-    """End what an ended run left behind, found by the id in its environment; how many processes that were. While its
-    recorder or its trainer is there, or where its folder cannot be read, nothing is done."""
+def sweep(run: Path, reason: str = "") -> int:
+    """End what a lost run left behind, found by the id in its environment; how many processes that were. While its
+    recorder or its trainer is there, or where its folder cannot be read, nothing is done.
+
+    ``reason``: what is known of the loss now, to be written down: after the next reboot less would be.
+    """
     try:
         launch = rundir.read_document(run / rundir.LAUNCH)
-        if not launch or alive(launch["recorder"]) or alive(rundir.read_document(run / rundir.PROCESS)):
+        if not launch or launch["recorder"]["boot_id"] != processes.boot_id():
+            return 0
+        if alive(launch["recorder"]) or alive(rundir.read_document(run / rundir.PROCESS)):
             return 0
         attempt = int(launch.get("attempt", 1))
+        if reason and not (run / rundir.LOST).exists():
+            rundir.write_document(run / rundir.LOST, {"time": events.now(), "reason": reason})
     except (OSError, JsonError, LookupError, TypeError, ValueError):
         return 0
     return processes.end(processes.of_run(run.name, attempt), LEFT_BEHIND_GRACE_SECONDS)

@@ -63,8 +63,10 @@ def status(run: Path, finished: events.Finished | None) -> Status:
 
 
 def _lost(run: Path, launch: dict[str, Any], finished: events.Finished | None) -> Status:
-    """A run whose recorder and trainer are gone from here without an exit status."""
+    """A run whose recorder and trainer are gone from here without an exit status; what was seen at the time counts."""
     started = launch["started_at"]
+    if seen := _since(started, run / rundir.LOST, "time"):  # before a reboot, say
+        return Status("lost", seen["reason"], started)
     if launch["recorder"].get("boot_id") != processes.boot_id():
         if launch.get("host", {}).get("name_sha256") == provenance.host_name_sha256():
             reason = "Lost at reboot: this machine was started anew before the end of the run was written down."

@@ -157,8 +157,8 @@ class Follower:
                 return False
             with self._database.write() as connection:
                 changed = ingest.set_status(connection, run.name, found, bundles, alerts)
-            if found.state in ENDED and self._states[run.name] in LIVE:
-                threading.Thread(target=record.sweep, args=(run,), daemon=True).start()
+            if found.state == "lost" and self._states[run.name] in LIVE:
+                threading.Thread(target=record.sweep, args=(run, found.reason), daemon=True).start()
             self._states[run.name], self._told[run.name] = found.state, (found, bundles, alerts)
             self._witness.note(run.name, found.state in LIVE)
             return changed

@@ -22,8 +22,6 @@ from backend.runs.store import Store
 from backend.settings import Thresholds
 from evidence import canonical, events, rundir
 
-ALERTS = "alerts.jsonl"
-
 log = logging.getLogger("assay")
 
 Found = dict[str, str]
@@ -79,8 +77,8 @@ class Watchers:
         if not lines:
             return
         try:
-            torn = rundir.has_torn_line(run / ALERTS)
-            with (run / ALERTS).open("a", encoding="utf-8") as stream:
+            torn = rundir.has_torn_line(run / rundir.ALERTS)
+            with (run / rundir.ALERTS).open("a", encoding="utf-8") as stream:
                 stream.write("\n" * torn + "".join(canonical.encode(line) + "\n" for line in lines))
         except OSError as error:  # a full disk, most likely: the one who can be told still is
             log.warning("run %s: an alert could not be written down: %s", run.name, error)
@@ -109,9 +107,9 @@ class Watchers:
 
 def held(run: Path) -> list[Alert]:
     """The alerts that hold, or held when the run ended, oldest first."""
-    if not (run / ALERTS).exists():
+    if not (run / rundir.ALERTS).exists():
         return []
-    lines, _ = rundir.whole_lines(run / ALERTS, 0, limit_bytes=-1)
+    lines, _ = rundir.whole_lines(run / rundir.ALERTS, 0, limit_bytes=-1)
     found: dict[str, Alert] = {}
     for line in lines:
         try:

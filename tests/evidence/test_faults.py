@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -126,7 +127,7 @@ def test_a_stubborn_child_of_a_stopped_trainer_is_killed(tmp_path: Path, short_g
     assert record.request_stop(run)
     wait_for((run / rundir.EXIT).exists)
     assert not processes.alive(left)
-    assert (state(run).state, rundir.read_document(run / rundir.EXIT)["left_behind"] > 0) == ("stopped", True)
+    assert state(run).state == "stopped"
 
 
 DAEMON = """
@@ -155,7 +156,8 @@ def test_a_double_forked_child_ends_with_its_run(tmp_path: Path) -> None:
     run, left = daemon_of(tmp_path, 0)
     wait_for((run / rundir.EXIT).exists)
     assert not processes.alive(left)
-    assert (state(run).state, rundir.read_document(run / rundir.EXIT)["exit_code"]) == ("failed", 0)
+    ended = rundir.read_document(run / rundir.EXIT)
+    assert (state(run).state, ended["exit_code"], ended["left_behind"]) == ("failed", 0, 1)
 
 
 def test_a_double_forked_child_of_a_lost_run_is_found_by_its_run_id(tmp_path: Path) -> None:
@@ -225,6 +227,40 @@ def test_a_run_is_lost_at_reboot(ended_run: Path, tmp_path: Path) -> None:
     launch["host"]["name_sha256"] = "0" * 64
     rundir.write_document(run / rundir.LAUNCH, launch)
     assert state(run).reason.startswith("Lost from sight: it was started on another machine")
+
+
+def test_what_was_seen_of_a_loss_outlives_a_reboot(alone: Path) -> None:
+    processes.send(trainer(alone), signal.SIGKILL)
+    wait_for(lambda: state(alone).state == "lost")
+    before = state(alone)
+    record.sweep(alone, before.reason)
+    launch = rundir.read_document(alone / rundir.LAUNCH)
+    launch["recorder"]["boot_id"] = "another"
+    rundir.write_document(alone / rundir.LAUNCH, launch)
+    assert state(alone) == before
+
+
+@pytest.mark.parametrize("lacking", ["pidfd_open", "flag"])
+def test_an_older_kernel_is_enough(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    def older(*arguments: object) -> None:
+        raise OSError(errno.EINVAL if lacking == "flag" else errno.ENOSYS, "an older kernel")
+
+    if lacking == "flag":
+        send = signal.pidfd_send_signal
+        monkeypatch.setattr(signal, "pidfd_send_signal", lambda *args: older() if args[3:] else send(*args))
+    else:
+        monkeypatch.setattr(os, "pidfd_open", older)
+    with subprocess.Popen(["sh", "-c", "sleep 300 & wait"], start_new_session=True) as process:
+        known = processes.identity(process.pid)
+        wait_for(lambda: processes.below(process.pid))
+        child = processes.identity(processes.below(process.pid)[0].pid)
+        assert ("pidfd_inode" in known) == (lacking == "flag" and "pidfd_inode" in processes.identity(os.getpid()))
+        assert processes.alive(known)
+        assert not processes.wait(known, 0.05)
+        assert processes.send(known, signal.SIGTERM, group=True)
+        assert processes.wait(known, 10)
+        assert processes.wait(child, 10)
+        assert not processes.send(known, signal.SIGTERM, group=True)
 
 
 def test_an_identity_is_of_one_process_only() -> None:
