@@ -279,7 +279,7 @@ describe('a run', () => {
     withRun({ alerts })
     visit(PAGE)
     expect(await screen.findByText('No step for more than 60 seconds.')).toBeVisible()
-    expect(screen.getByText(/^Since/)).toBeVisible()
+    expect(screen.getByText(/^Noticed/)).toBeVisible()
   })
 
   test('tabs stand in the address', async () => {

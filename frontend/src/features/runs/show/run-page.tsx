@@ -77,7 +77,8 @@ function RunView({ run, feed }: { readonly run: Run; readonly feed: RunFeed | un
       {run.state !== 'failed' && run.reason && <Notice tone="neutral" title={run.reason} />}
       {run.alerts.map((alert) => (
         <Notice key={alert.code} tone="warn" title={alert.message}>
-          {isLive(run.state) ? 'Since' : 'When it ended, since'} <Ago time={alert.since} />.
+          Noticed <Ago time={alert.since} />
+          {!isLive(run.state) && ', and still so when the run ended'}.
         </Notice>
       ))}
       {run.warnings.map((warning) => (
