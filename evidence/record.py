@@ -99,7 +99,7 @@ def sweep(run: Path, reason: str = "") -> int:
         if alive(launch["recorder"]) or alive(rundir.read_document(run / rundir.PROCESS)):
             return 0
         attempt = int(launch.get("attempt", 1))
-        if reason and not (run / rundir.LOST).exists():
+        if reason and rundir.read_document(run / rundir.LOST).get("time", "") < launch["started_at"]:
             rundir.write_document(run / rundir.LOST, {"time": events.now(), "reason": reason})
     except (OSError, JsonError, LookupError, TypeError, ValueError):
         return 0

@@ -233,7 +233,10 @@ def test_what_was_seen_of_a_loss_outlives_a_reboot(alone: Path) -> None:
     processes.send(trainer(alone), signal.SIGKILL)
     wait_for(lambda: state(alone).state == "lost")
     before = state(alone)
+    rundir.write_document(alone / rundir.LOST, {"time": "2020", "reason": "of an attempt before"})
+    assert state(alone) == before
     record.sweep(alone, before.reason)
+    record.sweep(alone, "seen again, later")
     launch = rundir.read_document(alone / rundir.LAUNCH)
     launch["recorder"]["boot_id"] = "another"
     rundir.write_document(alone / rundir.LAUNCH, launch)
