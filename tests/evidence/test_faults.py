@@ -153,7 +153,7 @@ def daemon_of(tmp_path: Path, seconds: float) -> tuple[Path, processes.Identity]
 
 
 def test_a_double_forked_child_ends_with_its_run(tmp_path: Path) -> None:
-    run, left = daemon_of(tmp_path, 0)
+    run, left = daemon_of(tmp_path, 1.5)
     wait_for((run / rundir.EXIT).exists)
     assert not processes.alive(left)
     ended = rundir.read_document(run / rundir.EXIT)
