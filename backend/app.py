@@ -26,14 +26,17 @@ from backend.replays import routes as replays
 from backend.replays.library import Library as Replays
 from backend.runs import routes as runs
 from backend.runs import stream
+from backend.runs.answers import Alert
 from backend.runs.bell import Bell
 from backend.runs.follower import Follower
 from backend.runs.queue import Queue
 from backend.runs.store import Store
+from backend.runs.watchers import Watchers
 from backend.runs.witness import Witness
 from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
+from backend.webhook import Webhook
 from evidence import __version__, preflight_folder, replay_job, trust
 
 log = logging.getLogger("assay")
@@ -48,6 +51,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         app.state.server = server
         server.follower.start()
         server.witness.start()
+        server.webhook.start()
+        server.watchers.start()
         server.jobs.start()
         server.replay_jobs.start()
         demo.launch_first(server)
@@ -56,6 +61,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         finally:
             server.replay_jobs.stop()
             server.jobs.stop()
+            server.watchers.stop()
+            server.webhook.stop()
             server.follower.stop()
             server.witness.stop()
             server.store.database.close()
@@ -83,6 +90,11 @@ def _server(settings: Settings, database: Database) -> Server:
     witness = Witness(settings.runs, settings.home)
     follower = Follower(settings.runs, database, store, queue, bell, witness)
     library = Library(settings.submissions, settings.imported, settings.replays, partial(_trust, settings))
+    webhook = Webhook(settings.webhook, private=settings.webhook_private)
+
+    def tell(run: str, alert: Alert) -> None:
+        webhook.send({"run": run, "name": store.summary(run).name, **alert.model_dump()})
+
     return Server(
         settings,
         store,
@@ -95,6 +107,8 @@ def _server(settings: Settings, database: Database) -> Server:
         Jobs(preflight_folder.KIND, settings.preflights, settings.preflight_command),
         Replays(settings.replays, library),
         Jobs(replay_job.KIND, settings.replays, settings.replay_command),
+        Watchers(settings.runs, store, settings.watch, tell, follower.refresh),
+        webhook,
     )
 
 

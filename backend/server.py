@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from backend.runs.follower import Follower
     from backend.runs.queue import Queue
     from backend.runs.store import Store
+    from backend.runs.watchers import Watchers
     from backend.runs.witness import Witness
+    from backend.webhook import Webhook
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Server:
     jobs: Jobs
     replays: Replays
     replay_jobs: Jobs
+    watchers: Watchers
+    webhook: Webhook
 
 
 def _server(request: Request) -> Server:

@@ -10,11 +10,29 @@ from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 
+from backend import webhook
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class SettingsError(ValueError):
     """A variable that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a watcher speaks up. ``window``: steps that a median is of; ``history``: latest steps looked at.
+    ``divergence``: times its best loss. ``throughput``: share of what it was. ``stall``: the longer of the two."""
+
+    every_seconds: float = 2.0
+    window: int = 20
+    history: int = 1_000
+    divergence: float = 2.0
+    throughput: float = 0.5
+    stall_seconds: float = 60.0
+    stall_steps: float = 20.0
+    disk_share: float = 0.05
+    disk_bytes: int = 5 << 30
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,9 @@ class Settings:
     demo: bool = True
     token: str = ""
     key: str = ""
+    webhook: str = ""
+    webhook_private: bool = False
+    watch: Thresholds = Thresholds()
     extra_data_roots: tuple[Path, ...] = ()
     submissions: Path = REPOSITORY / "submission_runs"
     configs: Path = REPOSITORY / "training" / "configs"
@@ -82,6 +103,12 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
         raise SettingsError(f"ASSAY_PORT must be a port from 1 to 65535, got {port!r}")
     roots = [Path(item).absolute() for item in environment.get("ASSAY_DATA_ROOTS", "").split(os.pathsep) if item]
+    hook = environment.get("ASSAY_WEBHOOK", "")
+    if hook:
+        try:
+            webhook.checked(hook)
+        except webhook.Refused as error:
+            raise SettingsError(f"ASSAY_WEBHOOK cannot be used: {error}") from None
     return Settings(
         home=_folder(environment, "ASSAY_HOME", plain.home),
         host=environment.get("ASSAY_HOST") or plain.host,
@@ -89,6 +116,8 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         demo=environment.get("ASSAY_DEMO", "1") not in ("0", "false", "no"),
         token=environment.get("ASSAY_TOKEN", ""),
         key=environment.get("ASSAY_KEY", ""),
+        webhook=hook,
+        webhook_private=environment.get("ASSAY_WEBHOOK_PRIVATE", "") in ("1", "true", "yes"),
         extra_data_roots=tuple(roots),
         submissions=_folder(environment, "ASSAY_SUBMISSIONS", plain.submissions),
     )

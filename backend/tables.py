@@ -39,6 +39,8 @@ runs = Table(
     Column("spark", JSON, nullable=False),
     # Grows with every change of a row, over all rows: what a stream has not sent yet.
     Column("revision", Integer, nullable=False),
+    # From alerts.jsonl.
+    Column("alerts", JSON, nullable=False, server_default="[]"),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )

@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 from evidence import canonical, events, rundir
 from evidence.spec import SpecError
-from evidence.status import LIVE, alive, status
+from evidence.status import LIVE, status
 
 OF_A_STEP = (events.Step, events.Evaluation, events.Sample, events.Checkpoint)
 """Events that tell of one step, and are taken back when it is done again."""
 
-ONE_PROCESS = (rundir.STOP, rundir.EXIT, rundir.PROCESS)
+ONE_PROCESS = (rundir.STOP, rundir.EXIT, rundir.PROCESS, rundir.LOST)
 
 SAME_LOSS = 1e-5
 """Share by which the loss of a step done twice may differ: the same program on as many devices gives the same bits."""
@@ -51,11 +51,7 @@ def check(run: Path) -> None:
         raise CannotResume(f"run {run.name} was never started or never spoke; there is nothing to resume")
     if state.state in LIVE:
         raise CannotResume(f"run {run.name} is {state.state}; only a run that has ended can be resumed")
-    if alive(process := rundir.read_document(run / rundir.PROCESS)):
-        raise CannotResume(
-            f"run {run.name} still trains in process {process['pid']}, although its recorder is gone; end that first"
-        )
-    if state.state == "finished":
+    if state.state == "finished" or (last_word and last_word.outcome == "completed"):
         raise CannotResume(f"run {run.name} is finished: all {ask.spec.training.steps:,} steps are done")
     begun = next(event for event in said if isinstance(event, events.RunStart))
     if begun.spec_sha256 != ask.spec_sha256:

@@ -293,6 +293,11 @@ def decode(line: str | bytes) -> Event:
         raise EventError(str(error)) from None
 
 
+def said_last(word: Finished) -> str:
+    """An attempt's last word, quoted."""
+    return f'"finished: {word.outcome}" after step {word.step}'
+
+
 def now() -> str:
     """This instant as events write it."""
     return stamp(datetime.now(UTC))

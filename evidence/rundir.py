@@ -5,18 +5,21 @@
     launch.json      recorder, once      command, host, process identity, provenance
     output.log       recorder, append    everything the trainer printed
     output.<n>.log   process n, append   what the other processes of a run printed; process 0 speaks in output.log
-    stop.json        recorder, once      a stop was asked for
+    stop.json        recorder, once      a stop was asked for; by who asks, where the recorder is gone
     exit.json        recorder, once      how the process ended
+    lost.json        server, once        it saw that recorder and trainer are gone, and what was known of it then
     cancelled.json   launcher, once      the run was taken back before it started
     events.jsonl     trainer, append     the typed event log
     first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/      trainer
     commit.json      recorder, once      git objects that prove the commit
-    process.json     recorder, once      identity of the trainer's process
+    process.json     trainer, once       identity of its process, written before the trainer's program begins
+    system.jsonl     recorder, append    what the run's processes use of the machine, every two seconds
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
     witness.jsonl    server, append      its receipts: of the nonce it issued, and of the rows it saw
+    alerts.jsonl     server, append      what its watchers noticed: when it began, and when it was over
     sealed.json      seal, per bundle    the bundles this run became
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
@@ -39,9 +42,10 @@ from evidence.spec import Override, RunSpec, parse
 
 SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
+LOST = "lost.json"
 PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
 FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
-PREFLIGHT, WITNESS = "preflight.json", "witness.jsonl"
+PREFLIGHT, WITNESS, SYSTEM, ALERTS = "preflight.json", "witness.jsonl", "system.jsonl", "alerts.jsonl"
 
 SCHEMA = "assay/run@1"
 DRAFT = ".new-"

@@ -64,6 +64,14 @@ class SealRequest(BaseModel):
     name: str | None = Field(None, description="Name of the bundle; the run's name if it is not given")
 
 
+class Alert(BaseModel):
+    """What a watcher noticed, and holds or held when the run ended."""
+
+    code: str = Field(description="not_finite, divergence, no_step, throughput or disk")
+    message: str
+    since: str
+
+
 class RunSummary(BaseModel):
     id: str
     name: str
@@ -88,6 +96,7 @@ class RunSummary(BaseModel):
     notes: str
     tags: list[str]
     bundles: list[str] = Field(description="Names of the bundles sealed from this run")
+    alerts: list[Alert]
     spark: list[float] = Field(description="At most 40 losses, spread over the steps asked for")
 
 
@@ -163,6 +172,15 @@ class Columns(BaseModel):
 
     step: list[int]
     columns: dict[str, list[float | None]]
+
+
+class SystemColumns(BaseModel):
+    """What all of the run's processes use together, sampled every two seconds: item i of each is of ``time[i]``."""
+
+    time: list[str]
+    cpu_percent: list[float] = Field(description="100 is one core")
+    rss_bytes: list[int] = Field(description="Resident memory; what they share counts once for each")
+    processes: list[int]
 
 
 class LogSlice(BaseModel):

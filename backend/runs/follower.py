@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 
 from backend.database import Database
-from backend.runs import ingest
+from backend.runs import ingest, watchers
 from backend.runs.bell import Bell
 from backend.runs.queue import Queue
 from backend.runs.store import Store
 from backend.runs.witness import Witness
-from evidence import events, rundir
+from evidence import events, record, rundir
 from evidence.canonical import JsonError
 from evidence.spec import SpecError
 from evidence.status import ENDED, LIVE, Status, status
@@ -38,7 +38,7 @@ class Follower:
         self._witness = witness
         self._offsets: dict[str, int] = {}
         self._states: dict[str, str] = {}
-        self._told: dict[str, tuple[Status, list[str]]] = {}
+        self._told: dict[str, tuple[Status, list[str], list[dict[str, str]]]] = {}
         self._sealed: dict[str, int] = {}
         self._broken: set[str] = set()
         self._turn = threading.RLock()
@@ -152,12 +152,14 @@ class Follower:
             found = self._status(run)
             if found.state in ENDED and self._read_events(run):
                 found = self._status(run)
-            bundles = _bundles(run)
-            if self._told.get(run.name) == (found, bundles):
+            bundles, alerts = _bundles(run), [alert.model_dump() for alert in watchers.held(run)]
+            if self._told.get(run.name) == (found, bundles, alerts):
                 return False
             with self._database.write() as connection:
-                changed = ingest.set_status(connection, run.name, found, bundles)
-            self._states[run.name], self._told[run.name] = found.state, (found, bundles)
+                changed = ingest.set_status(connection, run.name, found, bundles, alerts)
+            if found.state == "lost" and self._states[run.name] in LIVE:
+                threading.Thread(target=record.sweep, args=(run, found.reason), daemon=True).start()
+            self._states[run.name], self._told[run.name] = found.state, (found, bundles, alerts)
             self._witness.note(run.name, found.state in LIVE)
             return changed
 

@@ -39,6 +39,7 @@ def add(connection: Connection, ask: Ask) -> None:
         "state": "queued",
         "reason": "",
         "bundles": [],
+        "alerts": [],
         "offset": 0,
         "invalid_lines": 0,
         "step": 0,
@@ -55,7 +56,9 @@ def remove(connection: Connection, run_id: str) -> None:
     connection.execute(delete(tables.runs).where(tables.runs.c.id == run_id))
 
 
-def set_status(connection: Connection, run_id: str, status: Status, bundles: list[str]) -> bool:
+def set_status(
+    connection: Connection, run_id: str, status: Status, bundles: list[str], alerts: list[dict[str, str]]
+) -> bool:
     """Write down where a run stands; False when that was known."""
     row = {
         "state": status.state,
@@ -63,6 +66,7 @@ def set_status(connection: Connection, run_id: str, status: Status, bundles: lis
         "started_at": status.started_at or None,
         "ended_at": status.ended_at or None,
         "bundles": bundles,
+        "alerts": alerts,
     }
     known = connection.execute(
         select(*(tables.runs.c[name] for name in row)).where(tables.runs.c.id == run_id)

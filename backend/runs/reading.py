@@ -22,9 +22,10 @@ from backend.runs.answers import (
     RunWarning,
     Sample,
     Samples,
+    SystemColumns,
 )
 from backend.server import Server
-from evidence import canonical, rundir
+from evidence import canonical, rundir, system
 from evidence.events import LOG_MARK
 
 TAIL_LINES, TAIL_BYTES = 40, 64 << 10
@@ -75,6 +76,19 @@ def log(run: Path, offset: int, limit_bytes: int, tail_bytes: int | None, fold: 
         data = data[:last]
     text = unmarked(data) if fold else data
     return LogSlice(offset=start, next_offset=start + len(data), size=size, text=text.decode("utf-8", "replace"))
+
+
+def used(run: Path, most: int) -> SystemColumns:
+    """What the run's processes used; of every so many samples the one with the most memory, where there are more."""
+    found = system.read(run / rundir.SYSTEM)
+    every = -(-len(found) // most) or 1
+    kept = [max(found[at : at + every], key=lambda item: item.rss_bytes) for at in range(0, len(found), every)]
+    return SystemColumns(
+        time=[item.time for item in kept],
+        cpu_percent=[item.cpu_percent for item in kept],
+        rss_bytes=[item.rss_bytes for item in kept],
+        processes=[item.processes for item in kept],
+    )
 
 
 def unmarked(data: bytes) -> bytes:

@@ -28,6 +28,7 @@ from backend.runs.answers import (
     SealRequest,
     State,
     StepColumn,
+    SystemColumns,
 )
 from backend.runs.thin import thin
 from backend.server import Here
@@ -124,6 +125,12 @@ def show_log(
 ) -> LogSlice:
     """A piece of what the trainer printed."""
     return reading.log(run, offset, limit_bytes, tail_bytes, fold)
+
+
+@router.get("/{id}/system", operation_id="showSystem")
+def show_system(run: Known, most: Annotated[int, Query(ge=1, le=100_000)] = 2_000) -> SystemColumns:
+    """What the run's processes use of the machine, in at most ``most`` samples."""
+    return reading.used(run, most)
 
 
 @router.get("/{id}/checkpoints", operation_id="listCheckpoints")

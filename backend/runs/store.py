@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 from backend.database import Database
 from backend.errors import on_field
 from backend.runs import ingest
-from backend.runs.answers import Columns, RunPage, RunSummary
+from backend.runs.answers import Alert, Columns, RunPage, RunSummary
 from backend.tables import events, runs, steps
 from evidence import attempts, canonical
 from evidence.events import Resumed, decode
@@ -201,6 +201,7 @@ def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
         notes=row.notes,
         tags=row.tags,
         bundles=row.bundles,
+        alerts=[Alert(**item) for item in row.alerts],
         spark=_spark(row),
     )
 

@@ -9,6 +9,7 @@ import statistics
 from evidence import attempts, events, reading
 from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
+from evidence.events import said_last
 from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource, Lost, Quoted, Stopped
 from evidence.reading import Bundle
 from evidence.schedule import learning_rate
@@ -232,8 +233,13 @@ def whole_run(bundle: Bundle) -> Findings:
         yield Finding(reading.EVENTS, "order of events", ", ".join(wanted), ", ".join(order))
     if not bundle.silent:
         finished: events.Finished = bundle.event(events.Finished)
-        # The process may still fail after its last word; and whoever was lost was not seen to end, whatever it said.
-        if not isinstance(outcome, Lost) and not (isinstance(outcome, Failed) and finished.outcome == "completed"):
+        if isinstance(outcome, Lost):  # nobody saw it end: what its log says last is quoted, and proves no outcome
+            last = said_last(finished)
+            if last not in outcome.because:
+                yield Finding(
+                    reading.MANIFEST, "$.run.outcome.because", f"that its log ends with {last}", outcome.because
+                )
+        elif not (isinstance(outcome, Failed) and finished.outcome == "completed"):  # it may fail after its last word
             yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
         yield from differs(reading.EVENTS, "finished.step", 0 if bundle.early else bundle.rows[-1].step, finished.step)
     if isinstance(outcome, Stopped):

@@ -56,7 +56,7 @@ def bundle_of_two(resumed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_a_resumed_run_is_judged_by_its_latest_attempt(killed: Path, resumed: Path) -> None:
-    assert (state(killed).state, state(killed).reason) == ("failed", "The trainer was killed by SIGKILL.")
+    assert (state(killed).state, state(killed).reason) == ("failed", runs.KILLED)
     assert (state(resumed).state, state(resumed).exit_code) == ("finished", 0)
     assert state(resumed).started_at > state(killed).ended_at
 
@@ -101,7 +101,7 @@ def test_a_stopped_run_that_is_resumed_and_killed_is_not_called_stopped(tmp_path
     record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.05"], resume=True)
     runs.wait_for(lambda: b'"kind":"resumed"' in runs.log_of(run))
     runs.kill_trainer(run)
-    assert (state(run).state, state(run).reason) == ("failed", "The trainer was killed by SIGKILL.")
+    assert (state(run).state, state(run).reason) == ("failed", runs.KILLED)
 
 
 def test_a_resumed_run_becomes_evidence(bundle_of_two: Path) -> None:

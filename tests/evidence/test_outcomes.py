@@ -49,6 +49,15 @@ def _is_there(pid: int) -> bool:
         return False
 
 
+def done_unseen(run: Path) -> None:
+    """Only the recorder is killed: the trainer does all its steps, and nobody sees how it ends."""
+    record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.02"])
+    runs.wait_for(lambda: b'"step":9,' in runs.log_of(run))
+    os.kill(rundir.read_document(run / rundir.LAUNCH)["recorder"]["pid"], signal.SIGKILL)
+    trainer = rundir.read_document(run / rundir.PROCESS)["pid"]
+    runs.wait_for(lambda: not _is_there(trainer))
+
+
 def said_no_word(run: Path) -> None:
     runs.record(run, ["sh", "-c", "kill -9 $$"])
 
@@ -63,13 +72,16 @@ def said_none(run: Path) -> None:
     )
 
 
+UNSEEN = "Ended; its exit code is unknown, because its recorder was gone by then. What it wrote is kept."
+
 ENDS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     # how it ends, the outcome, how the sentence begins
     "failed in the middle": (stand_in("--fail-at", "13"), "failed",
                              "A run that failed: NonFiniteLoss while training: the loss became nan; lower optimizer.learning_rate. "
                              "Gemma-architecture model of 6.5 k parameters, 12 of 30 steps on 1 CPU device"),
-    "killed in the middle": (killed_while_training, "failed", "A run that failed: Killed while training: The trainer was killed by SIGKILL. Gemma"),
-    "lost in the middle": (lost, "lost", "A run that was lost: The recorder of this run is gone and left no exit status; what it wrote is kept. Gemma"),
+    "killed in the middle": (killed_while_training, "failed", f"A run that failed: Killed while training: {runs.KILLED} Gemma"),
+    "lost in the middle": (lost, "lost", "A run that was lost: Ended; its exit code is unknown, because its recorder was gone by then. What it wrote is kept. Gemma"),
+    "done, and nobody saw how": (done_unseen, "lost", f'A run that was lost: {UNSEEN} Its log ends with "finished: completed" after step 30. Gemma'),
     "failed before its first step": (stand_in("--fail-at", "0"), "failed",
                                      "A run that failed before its first step: NonFiniteLoss while training: the loss became nan"),
     "failed before its first word": (said_an_error, "failed",
@@ -77,7 +89,7 @@ ENDS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "failed with a word for nothing": (said_none, "failed",
                                        "A run that failed before its first step: TypeError while starting: unsupported operand"),
     "killed before its first word": (said_no_word, "failed",
-                                     "A run that failed before its first step: Killed while starting: The trainer was killed by SIGKILL. It has"),
+                                     f"A run that failed before its first step: Killed while starting: {runs.KILLED} It has"),
 }  # fmt: skip
 
 
@@ -167,6 +179,10 @@ FORGED: list[tuple[str, str, Change, str]] = [
      edit_lines(reading.EVENTS, lambda rows: rows.append({"kind": "finished", "outcome": "completed", "step": 9, "time": rows[-1]["time"], "train_seconds": 1.0})), "MET-04"),
     ("lost in the middle", "a lost run called completed",
      set_value(MANIFEST, "run.outcome", {"kind": "completed", "exit_code": 0}), "SCH-06"),
+    ("done, and nobody saw how", "a last word that is left out",
+     set_value(MANIFEST, "run.outcome.because", UNSEEN), "MET-09"),
+    ("done, and nobody saw how", "another last word",
+     set_value(MANIFEST, "run.outcome.because", f'{UNSEEN} Its log ends with "finished: stopped" after step 30.'), "MET-09"),
     ("failed before its first step", "a run without rows called completed",
      set_value(MANIFEST, "run.outcome", {"kind": "completed", "exit_code": 0}), "SCH-01"),
     ("failed before its first step", "a nonce of another run", set_value(MANIFEST, "run.nonce", "ab" * 32), "SCH-04"),

@@ -30,6 +30,7 @@ export const api = {
   samples: (id: string) => data(sdk.listSamples({ path: { id } })),
   predictions: (id: string, step?: number) => data(sdk.listPredictions({ path: { id }, query: { step } })),
   log: (id: string, offset: number) => data(sdk.showLog({ path: { id }, query: { offset, limit_bytes: 1 << 20 } })),
+  system: (id: string, signal?: AbortSignal) => data(sdk.showSystem({ path: { id }, signal })),
   configs: () => data(sdk.listConfigs()),
   preflights: (signal?: AbortSignal) => data(sdk.listPreflights({ query: { limit: 200 }, signal })),
   preflight: (id: string, signal?: AbortSignal) => data(sdk.showPreflight({ path: { id }, signal })),

@@ -41,5 +41,6 @@ export type {
   Sample,
   Signature,
   Statement,
+  SystemColumns,
   TopologyChoice,
 } from './gen/types.gen.ts'

@@ -43,6 +43,7 @@ export function aSummary(change: Partial<RunSummary> = {}): RunSummary {
     notes: '',
     tags: ['baseline'],
     bundles: [],
+    alerts: [],
     spark: [5.7, 4.1, 3.3, 2.4],
     ...change,
   }

@@ -40,6 +40,7 @@ export const server = setupServer(
   answer('/runs/:id/evaluations', { evaluations: [] }),
   answer('/runs/:id/samples', { samples: [] }),
   answer('/runs/:id/predictions', { step: null, predictions: [] }),
+  answer('/runs/:id/system', { time: [], cpu_percent: [], rss_bytes: [], processes: [] }),
   answer('/runs/:id/log', { offset: 0, next_offset: 0, size: 0, text: '' }),
   answer('/preflights', { preflights: [], total: 0, topologies }),
   answer('/preflights/:id', aPreflight()),

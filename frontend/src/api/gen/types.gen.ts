@@ -5,6 +5,28 @@ export type ClientOptions = {
 };
 
 /**
+ * Alert
+ *
+ * What a watcher noticed, and holds or held when the run ended.
+ */
+export type Alert = {
+    /**
+     * Code
+     *
+     * not_finite, divergence, no_step, throughput or disk
+     */
+    code: string;
+    /**
+     * Message
+     */
+    message: string;
+    /**
+     * Since
+     */
+    since: string;
+};
+
+/**
  * Answers
  */
 export type Answers = {
@@ -1752,6 +1774,10 @@ export type Report = {
  */
 export type Run = {
     /**
+     * Alerts
+     */
+    alerts: Array<Alert>;
+    /**
      * Bundles
      *
      * Names of the bundles sealed from this run
@@ -2095,6 +2121,10 @@ export type RunRequest = {
  */
 export type RunSummary = {
     /**
+     * Alerts
+     */
+    alerts: Array<Alert>;
+    /**
      * Bundles
      *
      * Names of the bundles sealed from this run
@@ -2344,6 +2374,34 @@ export type Statement = {
      * State
      */
     state: 'trusted' | 'unknown' | 'invalid';
+};
+
+/**
+ * SystemColumns
+ *
+ * What all of the run's processes use together, sampled every two seconds: item i of each is of ``time[i]``.
+ */
+export type SystemColumns = {
+    /**
+     * Cpu Percent
+     *
+     * 100 is one core
+     */
+    cpu_percent: Array<number>;
+    /**
+     * Processes
+     */
+    processes: Array<number>;
+    /**
+     * Rss Bytes
+     *
+     * Resident memory; what they share counts once for each
+     */
+    rss_bytes: Array<number>;
+    /**
+     * Time
+     */
+    time: Array<string>;
 };
 
 /**
@@ -4232,6 +4290,65 @@ export type StopRunResponses = {
 };
 
 export type StopRunResponse = StopRunResponses[keyof StopRunResponses];
+
+export type ShowSystemData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Most
+         */
+        most?: number;
+    };
+    url: '/runs/{id}/system';
+};
+
+export type ShowSystemErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowSystemError = ShowSystemErrors[keyof ShowSystemErrors];
+
+export type ShowSystemResponses = {
+    /**
+     * Successful Response
+     */
+    200: SystemColumns;
+};
+
+export type ShowSystemResponse = ShowSystemResponses[keyof ShowSystemResponses];
 
 export type ListSchemasData = {
     body?: never;

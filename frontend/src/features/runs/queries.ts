@@ -20,6 +20,14 @@ export const evaluationsQuery = (id: string) =>
 export const samplesQuery = (id: string) =>
   queryOptions({ queryKey: ['run', id, 'sample'], queryFn: () => api.samples(id) })
 
+/** What the run's processes use; asked again while they do. */
+export const systemQuery = (id: string, live: boolean) =>
+  queryOptions({
+    queryKey: ['run', id, 'system'],
+    queryFn: ({ signal }) => api.system(id, signal),
+    refetchInterval: live && 4_000,
+  })
+
 export const predictionsQuery = (id: string, step: number | undefined) =>
   queryOptions({ queryKey: ['run', id, 'predictions', step], queryFn: () => api.predictions(id, step) })
 

@@ -40,6 +40,14 @@ describe('runs', () => {
     expect(document.title).toBe('Runs · Assay')
   })
 
+  test('what the watchers noticed stands beside the state', async () => {
+    withRuns(
+      aSummary({ alerts: [{ code: 'disk', message: 'The disk is nearly full.', since: '2026-01-31T12:00:05Z' }] }),
+    )
+    visit('/runs')
+    expect(await screen.findByRole('img', { name: 'Warning: The disk is nearly full.' })).toBeVisible()
+  })
+
   test('a failed run says why in the list', async () => {
     withRuns(failed)
     visit('/runs')
