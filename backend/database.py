@@ -21,7 +21,7 @@ from backend.tables import metadata
 
 CHOOSE = "choose another with ASSAY_HOME"
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0004"
 """The newest of the migrations, which give the tables that backend/tables.py declares."""
 
 

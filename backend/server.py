@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backend.runs.queue import Queue
     from backend.runs.store import Store
     from backend.runs.witness import Witness
+    from backend.trash.library import Library as Trash
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Server:
     jobs: Jobs
     replays: Replays
     replay_jobs: Jobs
+    trash: Trash
 
 
 def _server(request: Request) -> Server:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
 metadata = MetaData()
 
@@ -39,6 +39,8 @@ runs = Table(
     Column("spark", JSON, nullable=False),
     # Grows with every change of a row, over all rows: what a stream has not sent yet.
     Column("revision", Integer, nullable=False),
+    # From labels.json, as the name, notes and tags of a run that was given others.
+    Column("archived", Boolean, nullable=False, server_default=false()),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )
