@@ -840,6 +840,30 @@ export type Hello = {
 };
 
 /**
+ * LabelRequest
+ *
+ * What is given is replaced, the rest stays.
+ */
+export type LabelRequest = {
+    /**
+     * Archived
+     */
+    archived?: boolean | null;
+    /**
+     * Name
+     */
+    name?: string | null;
+    /**
+     * Notes
+     */
+    notes?: string | null;
+    /**
+     * Tags
+     */
+    tags?: Array<string> | null;
+};
+
+/**
  * LargestBatch
  *
  * ``batch_size`` fits and ``too_large`` does not (0: no larger one was tried), with the chosen plan.
@@ -1748,9 +1772,35 @@ export type Report = {
 };
 
 /**
+ * RerunRequest
+ */
+export type RerunRequest = {
+    /**
+     * Name
+     *
+     * Shown instead of the run's name
+     */
+    name?: string | null;
+    /**
+     * Overrides
+     *
+     * Laid over those of the run
+     */
+    overrides?: {
+        [key: string]: boolean | number | number | string;
+    };
+};
+
+/**
  * Run
  */
 export type Run = {
+    /**
+     * Archived
+     *
+     * Put aside: kept and shown on demand
+     */
+    archived: boolean;
     /**
      * Bundles
      *
@@ -2095,6 +2145,12 @@ export type RunRequest = {
  */
 export type RunSummary = {
     /**
+     * Archived
+     *
+     * Put aside: kept and shown on demand
+     */
+    archived: boolean;
+    /**
      * Bundles
      *
      * Names of the bundles sealed from this run
@@ -2402,6 +2458,77 @@ export type TopologyChoice = {
      * Name
      */
     name: string;
+};
+
+/**
+ * Trash
+ */
+export type Trash = {
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Runs
+     *
+     * Latest deleted first
+     */
+    runs: Array<TrashedRun>;
+};
+
+/**
+ * TrashedRun
+ *
+ * A run in the trash. State and step as they were when it was deleted; unknown of a folder that somebody else put
+ * there.
+ */
+export type TrashedRun = {
+    /**
+     * Bytes
+     *
+     * What its files take on disk
+     */
+    bytes: number;
+    /**
+     * Config
+     */
+    config: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Deleted At
+     */
+    deleted_at: string;
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Notes
+     */
+    notes: string;
+    /**
+     * State
+     */
+    state: 'queued' | 'starting' | 'running' | 'stopping' | 'finished' | 'failed' | 'stopped' | 'lost' | null;
+    /**
+     * Step
+     */
+    step: number | null;
+    /**
+     * Steps
+     */
+    steps: number;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
 };
 
 export type ListConfigsData = {
@@ -3540,6 +3667,12 @@ export type ListRunsData = {
          */
         tag?: string;
         /**
+         * Archived
+         *
+         * Only those that are archived, or only the others
+         */
+        archived?: boolean | null;
+        /**
          * Sort
          */
         sort?: 'created' | '-created' | 'name' | '-name' | 'loss' | '-loss';
@@ -3646,6 +3779,60 @@ export type CreateRunResponses = {
 
 export type CreateRunResponse = CreateRunResponses[keyof CreateRunResponses];
 
+export type DeleteRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}';
+};
+
+export type DeleteRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type DeleteRunError = DeleteRunErrors[keyof DeleteRunErrors];
+
+export type DeleteRunResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type DeleteRunResponse = DeleteRunResponses[keyof DeleteRunResponses];
+
 export type ShowRunData = {
     body?: never;
     path: {
@@ -3699,6 +3886,60 @@ export type ShowRunResponses = {
 };
 
 export type ShowRunResponse = ShowRunResponses[keyof ShowRunResponses];
+
+export type LabelRunData = {
+    body: LabelRequest;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}';
+};
+
+export type LabelRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type LabelRunError = LabelRunErrors[keyof LabelRunErrors];
+
+export type LabelRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: Run;
+};
+
+export type LabelRunResponse = LabelRunResponses[keyof LabelRunResponses];
 
 export type ListCheckpointsData = {
     body?: never;
@@ -4071,6 +4312,114 @@ export type ListPredictionsResponses = {
 
 export type ListPredictionsResponse = ListPredictionsResponses[keyof ListPredictionsResponses];
 
+export type RerunRunData = {
+    body: RerunRequest;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}/rerun';
+};
+
+export type RerunRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type RerunRunError = RerunRunErrors[keyof RerunRunErrors];
+
+export type RerunRunResponses = {
+    /**
+     * Successful Response
+     */
+    201: Run;
+};
+
+export type RerunRunResponse = RerunRunResponses[keyof RerunRunResponses];
+
+export type ResumeRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}/resume';
+};
+
+export type ResumeRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ResumeRunError = ResumeRunErrors[keyof ResumeRunErrors];
+
+export type ResumeRunResponses = {
+    /**
+     * Successful Response
+     */
+    202: Run;
+};
+
+export type ResumeRunResponse = ResumeRunResponses[keyof ResumeRunResponses];
+
 export type ListSamplesData = {
     body?: never;
     path: {
@@ -4417,3 +4766,209 @@ export type StreamResponses = {
      */
     200: unknown;
 };
+
+export type EmptyTrashData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/trash';
+};
+
+export type EmptyTrashErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type EmptyTrashError = EmptyTrashErrors[keyof EmptyTrashErrors];
+
+export type EmptyTrashResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type EmptyTrashResponse = EmptyTrashResponses[keyof EmptyTrashResponses];
+
+export type ListTrashData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/trash';
+};
+
+export type ListTrashErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ListTrashError = ListTrashErrors[keyof ListTrashErrors];
+
+export type ListTrashResponses = {
+    /**
+     * Successful Response
+     */
+    200: Trash;
+};
+
+export type ListTrashResponse = ListTrashResponses[keyof ListTrashResponses];
+
+export type PurgeRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/trash/{id}';
+};
+
+export type PurgeRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type PurgeRunError = PurgeRunErrors[keyof PurgeRunErrors];
+
+export type PurgeRunResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type PurgeRunResponse = PurgeRunResponses[keyof PurgeRunResponses];
+
+export type RestoreRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/trash/{id}/restore';
+};
+
+export type RestoreRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type RestoreRunError = RestoreRunErrors[keyof RestoreRunErrors];
+
+export type RestoreRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: Run;
+};
+
+export type RestoreRunResponse = RestoreRunResponses[keyof RestoreRunResponses];
