@@ -40,10 +40,16 @@ class CannotResume(ValueError):
 def ask(run: Path) -> None:
     """Write down that ``run`` shall go on, for whoever launches it when it is its turn. Raises CannotResume."""
     with held(run):
-        check(run)
-        if awaited(run):
+        try:
+            check(run)
+            waits = awaited(run)
+            number = int(rundir.read_document(run / rundir.LAUNCH).get("attempt", 1)) + 1
+        except CannotResume:
+            raise
+        except (canonical.JsonError, LookupError, TypeError, ValueError) as error:
+            raise CannotResume(f"the folder of run {run.name} cannot be read: {error}") from None
+        if waits:
             raise CannotResume(f"run {run.name} waits to go on already; stop takes that back")
-        number = int(rundir.read_document(run / rundir.LAUNCH).get("attempt", 1)) + 1
         rundir.write_document(run / rundir.RESUME, {"time": events.now(), "attempt": number})
 
 

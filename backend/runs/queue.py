@@ -17,6 +17,7 @@ from pathlib import Path
 from backend.errors import Conflict, NotFound
 from backend.runs.store import BUSY, Standing, Store, slot
 from evidence import attempts, events, rundir
+from evidence.canonical import JsonError
 from evidence.status import awaited
 
 RECORDER_SECONDS = 20.0
@@ -60,6 +61,12 @@ class Queue:
 
     def stop(self, run: Path) -> None:
         """Cancel a queued run, or ask a started one to end. Raises Conflict for one that has ended."""
+        try:
+            self._stop(run)
+        except (JsonError, LookupError, TypeError, ValueError) as error:
+            raise Conflict(f"the folder of run {run.name} cannot be read: {error}") from None
+
+    def _stop(self, run: Path) -> None:
         with self._turn:
             start = self._starts.get(run.name)
             if start and not start.problem:

@@ -45,7 +45,7 @@ class Library:
                 summary = self._store.summary(run.name)
                 if summary.state in LIVE:
                     raise Conflict(f"run {run.name} is {summary.state}; stop it, then it can be deleted")
-                if alive(process := rundir.read_document(run / rundir.PROCESS)):
+                if alive(process := _document(run / rundir.PROCESS)):
                     raise Conflict(f"run {run.name} still trains in process {process['pid']}; end that first")
                 document = {"time": events.now(), "state": summary.state, "step": summary.step}
                 rundir.write_document(run / rundir.TRASHED, document)

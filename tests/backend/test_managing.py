@@ -184,14 +184,14 @@ def _ids(client: Client, **query: str) -> list[str]:
     return [run["id"] for run in client.get("/runs", params=query).raise_for_status().json()["runs"]]
 
 
-def test_of_two_labels_given_at_once_both_stay(quiet: Client) -> None:
-    run = quiet.launch()
+def test_of_two_labels_given_at_once_both_stay(client: Client) -> None:
+    run = client.launch()
     with ThreadPoolExecutor(4) as pool:
         asks = [{"name": "n1"}, {"notes": "n2"}, {"tags": ["n3"]}, {"archived": True}]
         assert all(
-            answer.status_code == 200 for answer in pool.map(lambda ask: quiet.patch(f"/runs/{run}", json=ask), asks)
+            answer.status_code == 200 for answer in pool.map(lambda ask: client.patch(f"/runs/{run}", json=ask), asks)
         )
-    shown = quiet.get(f"/runs/{run}").json()
+    shown = client.get(f"/runs/{run}").json()
     assert (shown["name"], shown["notes"], shown["tags"], shown["archived"]) == ("n1", "n2", ["n3"], True)
 
 
@@ -280,3 +280,17 @@ def test_a_run_is_not_deleted_while_somebody_seals_it(client: Client, tmp_path: 
         for refused in (client.delete(f"/runs/{run}"), client.post(f"/runs/{run}/seal", json={})):
             assert (refused.status_code, "by somebody else at this moment" in refused.json()["detail"]) == (409, True)
     assert client.delete(f"/runs/{run}").status_code == 204
+
+
+@pytest.mark.parametrize("name", [rundir.LAUNCH, rundir.PROCESS, rundir.RESUME])
+def test_of_a_run_whose_documents_are_broken_that_is_said_and_it_can_be_deleted(
+    client: Client, tmp_path: Path, name: str
+) -> None:
+    run = client.launch(overrides={"training.steps": 5})
+    client.until_state(run, "finished")
+    (tmp_path / "home" / "runs" / run / name).write_text("{")
+    for answer in (client.post(f"/runs/{run}/resume"), client.post(f"/runs/{run}/stop")):
+        assert answer.status_code == 409, answer.text
+        assert "ended already" in answer.text or "is finished" in answer.text or name in answer.text
+    assert client.delete(f"/runs/{run}").status_code == 204
+    assert client.post(f"/trash/{run}/restore").status_code == 200
