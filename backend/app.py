@@ -36,6 +36,8 @@ from backend.runs.witness import Witness
 from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
+from backend.trash import routes as trash
+from backend.trash.library import Library as Trash
 from backend.webhook import Webhook
 from evidence import __version__, preflight_folder, replay_job, trust
 
@@ -49,6 +51,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         server = _server(settings, database or Database(settings.database))
         app.state.server = server
+        server.trash.sweep()
         server.follower.start()
         server.witness.start()
         server.webhook.start()
@@ -71,7 +74,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         title="Assay", version=__version__, lifespan=life, responses=errors.ANSWERS, docs_url=None, redoc_url=None
     )
     errors.install(app)
-    for part in (runs, stream, configs, preflights, bundles, replays, schemas, health):
+    for part in (runs, trash, stream, configs, preflights, bundles, replays, schemas, health):
         app.include_router(part.router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(Page, folder=settings.page)
@@ -109,6 +112,7 @@ def _server(settings: Settings, database: Database) -> Server:
         Jobs(replay_job.KIND, settings.replays, settings.replay_command),
         Watchers(settings.runs, store, settings.watch, tell, follower.refresh),
         webhook,
+        Trash(settings.trash, settings.runs, store, follower),
     )
 
 

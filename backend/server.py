@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backend.runs.store import Store
     from backend.runs.watchers import Watchers
     from backend.runs.witness import Witness
+    from backend.trash.library import Library as Trash
     from backend.webhook import Webhook
 
 
@@ -38,6 +39,7 @@ class Server:
     replay_jobs: Jobs
     watchers: Watchers
     webhook: Webhook
+    trash: Trash
 
 
 def _server(request: Request) -> Server:

@@ -37,8 +37,9 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the commands get
-    the folder as last word. ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
+    """``home`` holds ``runs/``, ``trash/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the
+    commands get the folder as last word. ``key``: the name of the key that bundles are signed with, "" for the only one
+    there is."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -60,6 +61,11 @@ class Settings:
     @property
     def runs(self) -> Path:
         return self.home / "runs"
+
+    @property
+    def trash(self) -> Path:
+        """Runs that were deleted, until the trash is emptied."""
+        return self.home / "trash"
 
     @property
     def preflights(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
 metadata = MetaData()
 
@@ -41,6 +41,8 @@ runs = Table(
     Column("revision", Integer, nullable=False),
     # From alerts.jsonl.
     Column("alerts", JSON, nullable=False, server_default="[]"),
+    # From labels.json, as the name, notes and tags of a run that was given others.
+    Column("archived", Boolean, nullable=False, server_default=false()),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )

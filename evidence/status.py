@@ -5,7 +5,8 @@
     running    the trainer speaks               finished   ended by itself, all steps done
     stopping   a stop was asked for             lost       ended, and nobody saw how
 
-A resumed run is judged by its latest attempt alone: what ended before that was launched is history.
+A resumed run is judged by its latest attempt alone: what ended before that was launched is history. A run that was
+asked to go on (resume.json) is queued again, until that attempt is launched or taken back.
 
 A trainer outlives its recorder: the run goes on, but nobody will see its exit code, so it can only end as lost,
 whatever its log says.
@@ -39,6 +40,22 @@ class Status:
 
 def status(run: Path, finished: events.Finished | None) -> Status:
     """The state of the run in ``run``; ``finished`` is its last Finished event, if it has one."""
+    if awaited(run) > 1:
+        return Status("queued", f"Waits to go on after step {_saved_step(run):,}.")
+    return launched(run, finished)
+
+
+def awaited(run: Path) -> int:
+    """The number of the attempt that is asked for and not launched: 1 for a new run, 0 for none."""
+    launch = rundir.read_document(run / rundir.LAUNCH)
+    if not launch:
+        return 0 if (run / rundir.CANCELLED).exists() else 1
+    wanted = int(rundir.read_document(run / rundir.RESUME).get("attempt", 0))
+    return wanted if wanted > int(launch.get("attempt", 1)) else 0
+
+
+def launched(run: Path, finished: events.Finished | None) -> Status:
+    """The state of the latest attempt, whether or not a next one waits."""
     if cancelled := rundir.read_document(run / rundir.CANCELLED):
         return Status("stopped", "Cancelled before it started.", ended_at=cancelled["time"])
     launch = rundir.read_document(run / rundir.LAUNCH)
@@ -87,6 +104,12 @@ def _is_of(launch: dict[str, Any], process: Path) -> bool:
     """Whether a process document is of this launch, and not of the attempt before it: it started after its recorder."""
     found = rundir.read_document(process)
     return bool(found) and found["start_ticks"] >= launch["recorder"].get("start_ticks", 0)
+
+
+def _saved_step(run: Path) -> int:
+    """The step of the newest saved state."""
+    names = (path.name for path in (run / rundir.CHECKPOINTS).glob("step_*") if path.is_dir())
+    return max((int(name[5:]) for name in names if name[5:].isdecimal()), default=0)
 
 
 def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Finished | None) -> Status:

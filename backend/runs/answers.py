@@ -58,6 +58,24 @@ class RunRequest(BaseModel):
     launcher: Literal["local"] = "local"
 
 
+class RerunRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    overrides: dict[str, Setting] = Field(default_factory=dict, description="Laid over those of the run")
+    name: str | None = Field(None, description="Shown instead of the run's name")
+
+
+class LabelRequest(BaseModel):
+    """What is given is replaced, the rest stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    notes: str | None = Field(None, max_length=10_000)
+    tags: list[Tag] | None = Field(None, max_length=20)
+    archived: bool | None = None
+
+
 class SealRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -95,6 +113,7 @@ class RunSummary(BaseModel):
     parameters: int | None
     notes: str
     tags: list[str]
+    archived: bool = Field(description="Put aside: kept and shown on demand")
     bundles: list[str] = Field(description="Names of the bundles sealed from this run")
     alerts: list[Alert]
     spark: list[float] = Field(description="At most 40 losses, spread over the steps asked for")

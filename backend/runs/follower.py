@@ -25,6 +25,9 @@ LOOK_SECONDS = 0.05
 STATUS_EVERY, FOLDERS_EVERY = 4, 20
 """Looks between two readings of the live runs' status, and between two listings of the folders."""
 
+LATER = (rundir.SEALED, rundir.LABELS, rundir.RESUME)
+"""What is written into the folder of a run that has ended."""
+
 IDLE_SECONDS = LOOK_SECONDS * FOLDERS_EVERY
 
 log = logging.getLogger("assay")
@@ -39,7 +42,7 @@ class Follower:
         self._offsets: dict[str, int] = {}
         self._states: dict[str, str] = {}
         self._told: dict[str, tuple[Status, list[str], list[dict[str, str]]]] = {}
-        self._sealed: dict[str, int] = {}
+        self._written: dict[str, int] = {}
         self._broken: set[str] = set()
         self._turn = threading.RLock()
         self._end = threading.Event()
@@ -61,8 +64,9 @@ class Follower:
     def adopt(self, run: Path) -> None:
         """Take a new run folder into the index, and start it if it is its turn."""
         with self._turn:
+            ask = rundir.read_ask(run)
             with self._database.write() as connection:
-                ingest.add(connection, rundir.read_ask(run))
+                ingest.add(connection, ask, _labels(run, ask))
             self._offsets.setdefault(run.name, 0)
             self._states.setdefault(run.name, "queued")
         self._woken.set()
@@ -71,10 +75,27 @@ class Follower:
         self._bell.ring()
 
     def refresh(self, run: Path) -> None:
-        """Bring the index up to one run folder: its events, then where it stands."""
+        """Bring the index up to one run folder: its events, then where it stands and what it is called."""
         changed = self._read_events(run)
-        if self._read_status(run) or changed:
+        if self._read_status(run) | self._read_labels(run) or changed:
             self._bell.ring()
+        self._woken.set()
+
+    def move_out(self, run: Path, place: Path) -> None:
+        """Move a run's folder to ``place`` and let go of it. Raises OSError."""
+        with self._turn:
+            run.rename(place)
+            self._forget(run.name)
+
+    def _forget(self, name: str) -> None:
+        """Let go of a run whose folder is gone."""
+        with self._turn:
+            with self._database.write() as connection:
+                ingest.remove(connection, name)
+            for known in (self._states, self._offsets, self._told, self._written):
+                known.pop(name, None)
+            self._witness.note(name, False)
+        self._bell.ring()
 
     def _follow(self) -> None:
         count = 0
@@ -109,10 +130,7 @@ class Follower:
         there = {path.name: path for path in rundir.folders(self._root)}
         changed = False
         for name in set(self._states) - set(there):
-            with self._turn, self._database.write() as connection:
-                ingest.remove(connection, name)
-                del self._states[name], self._offsets[name]
-            changed = True
+            self._forget(name)
         for name in sorted(set(there) - set(self._states) - self._broken):
             try:
                 self.adopt(there[name])
@@ -120,12 +138,36 @@ class Follower:
                 self._broken.add(name)
                 log.warning("the folder %s is not a run and is left alone: %s", name, error)
         for name, state in list(self._states.items()):
-            if state in ENDED and name in there:
-                sealed = _size(there[name] / rundir.SEALED)
-                if self._read_events(there[name]) or sealed != self._sealed.get(name, 0):
-                    self._sealed[name] = sealed
-                    changed |= self._read_status(there[name])
+            if state not in ENDED or name not in there:
+                continue
+            if self._read_events(there[name]) | self._was_written_to(there[name]):
+                changed |= self._read_status(there[name]) | self._read_labels(there[name])
         return changed
+
+    def _was_written_to(self, run: Path) -> bool:
+        """Whether a document of an ended run was replaced since the last look: each is renamed into the folder."""
+        try:
+            written = run.stat().st_mtime_ns
+        except OSError:
+            return False
+        before = self._written.get(run.name)
+        if written == before:
+            return False
+        self._written[run.name] = written
+        return before is not None or any((run / name).exists() for name in LATER)
+
+    def _read_labels(self, run: Path) -> bool:
+        """Whether the run is called otherwise than the index has it."""
+        with self._turn:
+            if run.name not in self._states:
+                return False
+            try:
+                labels = _labels(run, rundir.read_ask(run))
+            except (JsonError, SpecError, OSError) as error:
+                log.warning("run %s: %s cannot be read: %s", run.name, rundir.SPEC, error)
+                return False
+            with self._database.write() as connection:
+                return ingest.set_labels(connection, run.name, labels)
 
     def _read_events(self, run: Path) -> bool:
         """Whether there was anything to read."""
@@ -147,7 +189,7 @@ class Follower:
     def _read_status(self, run: Path) -> bool:
         """Whether the run's state changed. An end is only told when everything said before it is in the index."""
         with self._turn:
-            if run.name not in self._states:
+            if run.name not in self._states or not run.is_dir():
                 return False
             found = self._status(run)
             if found.state in ENDED and self._read_events(run):
@@ -173,6 +215,14 @@ class Follower:
         if found.state == "queued" and (problem := self._queue.problem(run)):
             return Status("queued", problem)
         return found
+
+
+def _labels(run: Path, ask: rundir.Ask) -> rundir.Labels:
+    try:
+        return rundir.read_labels(run, ask)
+    except (JsonError, OSError) as error:
+        log.warning("run %s is called as it was asked for: %s", run.name, error)
+        return rundir.Labels(ask.name, ask.notes, ask.tags)
 
 
 def _bundles(run: Path) -> list[str]:

@@ -19,6 +19,7 @@ from backend.runs.answers import (
     Predictions,
     Run,
     RunError,
+    RunSummary,
     RunWarning,
     Sample,
     Samples,
@@ -32,18 +33,26 @@ TAIL_LINES, TAIL_BYTES = 40, 64 << 10
 MARK = LOG_MARK.encode()
 
 
+def summary(server: Server, run: Path) -> RunSummary:
+    """Raises NotFound for a run that has just gone."""
+    try:
+        return server.store.summary(run.name)
+    except KeyError:
+        raise NotFound(f"there is no run {run.name}") from None
+
+
 def whole(server: Server, run: Path) -> Run:
     """Everything about one run. Raises NotFound when its folder has just gone."""
-    store = server.store
+    store, shown = server.store, summary(server, run)
     try:
-        summary, ask = store.summary(run.name), rundir.read_ask(run)
+        ask = rundir.read_ask(run)
         config_text = (run / rundir.CONFIG).read_text(encoding="utf-8", errors="replace")
-    except (KeyError, OSError):
+    except OSError:
         raise NotFound(f"there is no run {run.name}") from None
     finished = store.latest(run.name, "finished") or {}
     devices, program = store.latest(run.name, "devices"), store.latest(run.name, "program")
     return Run(
-        **summary.model_dump(),
+        **shown.model_dump(),
         devices=devices,
         model=store.latest(run.name, "model"),
         data=store.latest(run.name, "data"),
@@ -53,7 +62,7 @@ def whole(server: Server, run: Path) -> Run:
         config_text=config_text,
         launch=_document(run / rundir.LAUNCH),
         nonce=ask.nonce,
-        error=_error(run, summary.reason, finished) if summary.state in ("failed", "lost") else None,
+        error=_error(run, shown.reason, finished) if shown.state in ("failed", "lost") else None,
         warnings=_warnings(server, run),
         preflight=of_run(server.preflights, run, ask.spec, devices, program),
         directory=str(run),

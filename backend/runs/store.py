@@ -85,7 +85,9 @@ class Store:
             positions = _positions(connection) if rows else {}
         return [_summary(row, positions) for row in rows], latest
 
-    def page(self, *, q: str, state: str | None, tag: str, sort: str, limit: int, cursor: str) -> RunPage:
+    def page(
+        self, *, q: str, state: str | None, tag: str, archived: bool | None, sort: str, limit: int, cursor: str
+    ) -> RunPage:
         """One page of runs. Raises Invalid for a cursor that no page gave."""
         query = select(runs)
         if q:
@@ -94,6 +96,8 @@ class Store:
             query = query.where(or_(*(column.like(pattern, escape="\\") for column in columns)))
         if state:
             query = query.where(runs.c.state == state)
+        if archived is not None:
+            query = query.where(runs.c.archived == archived)
         if tag:
             tags = func.json_each(runs.c.tags).table_valued("value")
             query = query.where(select(tags.c.value).where(tags.c.value == tag).exists())
@@ -200,6 +204,7 @@ def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
         parameters=row.parameters,
         notes=row.notes,
         tags=row.tags,
+        archived=row.archived,
         bundles=row.bundles,
         alerts=[Alert(**item) for item in row.alerts],
         spark=_spark(row),

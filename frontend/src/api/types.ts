@@ -16,6 +16,7 @@ export type {
   Evaluation,
   EventsBlock,
   Fits,
+  LabelRequest,
   LogBlock,
   LogLine,
   LogSlice,
@@ -33,6 +34,7 @@ export type {
   ReplayRequest,
   ReplayResult,
   Report as PreflightReport,
+  RerunRequest,
   Run,
   RunPage,
   RunPreflight,
@@ -43,4 +45,6 @@ export type {
   Statement,
   SystemColumns,
   TopologyChoice,
+  Trash,
+  TrashedRun,
 } from './gen/types.gen.ts'

@@ -11,7 +11,7 @@ export function answer(path: string, body: unknown) {
 }
 
 export function refuse(
-  method: 'get' | 'post' | 'delete',
+  method: 'get' | 'post' | 'patch' | 'delete',
   path: string,
   problem: Partial<Problem> & { status: number },
 ) {
@@ -34,6 +34,7 @@ export function file(path: string, content: string | Uint8Array<ArrayBuffer>) {
 
 export const server = setupServer(
   answer('/runs', { runs: [], total: 0, next_cursor: null }),
+  answer('/trash', { runs: [], bytes: 0 }),
   answer('/configs', configs),
   answer('/runs/:id', aRun()),
   answer('/runs/:id/checkpoints', { checkpoints: [] }),
