@@ -18,8 +18,9 @@ from backend.runs.store import Store
 from backend.trash.answers import Trash, TrashedRun
 from evidence import attempts, events, rundir
 from evidence.canonical import JsonError
+from evidence.processes import alive
 from evidence.spec import SpecError
-from evidence.status import LIVE, alive
+from evidence.status import LIVE
 
 GONE = ".gone-"
 
