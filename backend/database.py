@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from backend.tables import metadata
 
 CHOOSE = "choose another with ASSAY_HOME"
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 """The newest of the migrations, which give the tables that backend/tables.py declares."""
 
 
@@ -57,6 +58,11 @@ class Database:
         self._reader.dispose()
         self._writer.dispose()
         os.close(self._lock)
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """INSERT that knows ON CONFLICT, in the dialect that is spoken."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
 def _engine(path: Path, begin: str, **pool: Any) -> Engine:

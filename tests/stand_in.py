@@ -28,7 +28,7 @@ PYTHON = sys.version.split()[0]
 
 
 class StandIn:
-    def __init__(self, run: Path, step_seconds: float, fail_at: int) -> None:
+    def __init__(self, run: Path, step_seconds: float, fail_at: int = -1) -> None:
         self.run, self.step_seconds, self.fail_at = run, step_seconds, fail_at
         self.ask = rundir.read_ask(run)
         self.spec = self.ask.spec

@@ -13,9 +13,10 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from backend.database import Database
 from backend.errors import on_field
-from backend.runs import ingest
-from backend.runs.answers import Columns, RunPage, RunSummary
-from backend.tables import events, runs, steps
+from backend.runs import chunks, ingest, rows, view
+from backend.runs.answers import STEP_COLUMNS, RunPage, RunSummary
+from backend.runs.view import Curves
+from backend.tables import events, runs
 from evidence import attempts, canonical
 from evidence.events import Resumed, decode
 from evidence.status import LIVE
@@ -37,6 +38,7 @@ class Standing:
     device: str
     state: str
     offset: int
+    mark: str
 
 
 class Store:
@@ -50,8 +52,8 @@ class Store:
     def standings(self) -> list[Standing]:
         """Every run, oldest first."""
         with self.database.read() as connection:
-            rows = connection.execute(select(runs.c.id, runs.c.device, runs.c.state, runs.c.offset).order_by(runs.c.id))
-            return [Standing(*row) for row in rows]
+            query = select(runs.c.id, runs.c.device, runs.c.state, runs.c.offset, runs.c.mark).order_by(runs.c.id)
+            return [Standing(*row) for row in connection.execute(query)]
 
     def counts(self) -> tuple[int, int]:
         """Runs that run, and runs that wait."""
@@ -85,6 +87,12 @@ class Store:
             positions = _positions(connection) if rows else {}
         return [_summary(row, positions) for row in rows], latest
 
+    def heads(self, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """How far each run's events are in the index: the generation of its log, and the byte."""
+        query = select(runs.c.id, runs.c.generation, runs.c.offset).where(runs.c.id.in_(run_ids))
+        with self.database.read() as connection:
+            return {row.id: (row.generation, row.offset) for row in connection.execute(query)}
+
     def page(self, *, q: str, state: str | None, tag: str, sort: str, limit: int, cursor: str) -> RunPage:
         """One page of runs. Raises Invalid for a cursor that no page gave."""
         query = select(runs)
@@ -104,27 +112,24 @@ class Store:
         following = _cursor(rows[limit - 1], sort) if len(rows) > limit else None
         return RunPage(runs=[_summary(row, positions) for row in rows[:limit]], total=total, next_cursor=following)
 
-    def columns(self, run_id: str, names: Sequence[str], from_step: int, to_step: int) -> Columns:
-        """The run's steps as columns, in the order of steps."""
-        query = (
-            select(steps.c.step, *(steps.c[name] for name in names))
-            .where(steps.c.run == run_id, steps.c.step.between(from_step, to_step))
-            .order_by(steps.c.step)
-        )
+    def curves(self, run_id: str, names: Sequence[str], first: int, last: int, buckets: int | None = None) -> Curves:
+        """Columns of the steps from ``first`` to ``last``, thinned out to ``buckets`` if there are more."""
         with self.database.read() as connection:
-            return _columns(names, connection.execute(query).all())
+            if buckets and len(names) == 1:
+                found = view.outline(connection, run_id, names[0], first, last, buckets)
+                if found is not None:
+                    return found
+            whole = view.read(connection, run_id, names, first, last)
+        return view.thin(whole, buckets) if buckets else whole
 
-    def steps_after(self, run_id: str, names: Sequence[str], offset: int, limit: int) -> tuple[Columns, int]:
-        """Up to ``limit`` steps whose lines end behind byte ``offset``, and where the last of them ends."""
-        query = (
-            select(steps.c.offset, steps.c.step, *(steps.c[name] for name in names))
-            .where(steps.c.run == run_id, steps.c.offset > offset)
-            .order_by(steps.c.offset)
-            .limit(limit)
-        )
+    def steps_after(self, run_id: str, offset: int, limit: int) -> tuple[dict[str, list[Any]], int]:
+        """Up to ``limit`` steps whose lines end behind byte ``offset``, as columns, and where the last of them ends."""
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return _columns(names, [row[1:] for row in rows]), rows[-1][0] if rows else offset
+            found = chunks.rows_after(connection, run_id, offset, limit)
+        if not found:
+            return {}, offset
+        columns = zip(STEP_COLUMNS, map(rows.plain, rows.transposed(found)), strict=True)
+        return {"step": [row.step for row in found], **dict(columns)}, found[-1].offset
 
     def events_after(self, run_id: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """Up to ``limit`` events (steps aside) whose lines end behind byte ``offset``, and where the last one ends."""
@@ -155,13 +160,6 @@ class Store:
     def invalid_lines(self, run_id: str) -> int:
         with self.database.read() as connection:
             return connection.execute(select(runs.c.invalid_lines).where(runs.c.id == run_id)).scalar() or 0
-
-
-def _columns(names: Sequence[str], rows: Sequence[Any]) -> Columns:
-    series = list(zip(*rows, strict=True)) if rows else [()] * (len(names) + 1)
-    return Columns(
-        step=list(series[0]), columns={name: list(values) for name, values in zip(names, series[1:], strict=True)}
-    )
 
 
 def _positions(connection: Connection) -> dict[str, int]:
