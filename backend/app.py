@@ -44,7 +44,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        server = _server(settings, database or Database(settings.database))
+        server = _server(settings, database or Database(settings.database, settings.database_url))
         app.state.server = server
         server.follower.start()
         server.witness.start()

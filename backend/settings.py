@@ -20,7 +20,9 @@ class SettingsError(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the commands get
-    the folder as last word. ``key``: the name of the key that bundles are signed with, "" for the only one there is."""
+    the folder as last word. ``database_url``: of a PostgreSQL database that holds the index instead. ``key``: the name
+    of the key that bundles are signed with, "" for the only one there is. ``client_seconds``: how long a client may
+    take nothing of what it is sent."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -28,6 +30,8 @@ class Settings:
     demo: bool = True
     token: str = ""
     key: str = ""
+    database_url: str = ""
+    client_seconds: int = 60
     extra_data_roots: tuple[Path, ...] = ()
     submissions: Path = REPOSITORY / "submission_runs"
     configs: Path = REPOSITORY / "training" / "configs"
@@ -82,10 +86,14 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
         raise SettingsError(f"ASSAY_PORT must be a port from 1 to 65535, got {port!r}")
     roots = [Path(item).absolute() for item in environment.get("ASSAY_DATA_ROOTS", "").split(os.pathsep) if item]
+    database_url = environment.get("ASSAY_DATABASE_URL", "")
+    if database_url and not database_url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("ASSAY_DATABASE_URL must begin with postgresql://; without it the index is a file")
     return Settings(
         home=_folder(environment, "ASSAY_HOME", plain.home),
         host=environment.get("ASSAY_HOST") or plain.host,
         port=int(port),
+        database_url=database_url,
         demo=environment.get("ASSAY_DEMO", "1") not in ("0", "false", "no"),
         token=environment.get("ASSAY_TOKEN", ""),
         key=environment.get("ASSAY_KEY", ""),

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from backend.database import Database
+from sqlalchemy.exc import DBAPIError
+
+from backend.database import Database, reason
 from backend.runs import ingest, tail
 from backend.runs.bell import Bell
 from backend.runs.notices import Notices
@@ -45,6 +47,8 @@ class Follower:
     ) -> None:
         self._root, self._database, self._store, self._queue, self._bell = root, database, store, queue, bell
         self._witness = witness
+        self.problem = ""
+        """What keeps the index from being brought up to the runs, in a sentence; empty while nothing does."""
         self._places: dict[str, Place] = {}
         self._files: dict[str, tuple[int, int]] = {}
         self._notices = Notices()
@@ -94,6 +98,10 @@ class Follower:
             began = monotonic()
             try:
                 self._look(due)
+                self.problem = ""
+            except (DBAPIError, OSError) as error:
+                self._tell(f"The index cannot be brought up to the runs: {reason(error)}. Trying again.")
+                self._end.wait(1.0)
             except Exception:
                 log.exception("following the runs failed; trying again")
                 self._end.wait(1.0)
@@ -177,6 +185,11 @@ class Follower:
                 self._bell.ring()
         return anything
 
+    def _tell(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            log.warning(problem)
+
     def _cannot_read(self, run: Path, error: OSError) -> None:
         if self._unread.get(run.name) != (reason := error.strerror or str(error)):
             self._unread[run.name] = reason
@@ -190,7 +203,7 @@ class Follower:
             found = self._status(run)
             if found.state in ENDED and self._read_events(run):
                 found = self._status(run)
-            bundles = _bundles(run)
+            bundles = bundles_of(run)
             if self._told.get(run.name) == (found, bundles):
                 return False
             with self._database.write() as connection:
@@ -200,15 +213,20 @@ class Follower:
             return changed
 
     def _status(self, run: Path) -> Status:
-        last = self._store.latest(run.name, events.Finished.kind)
-        finished = events.Finished(**{key: value for key, value in last.items() if key != "kind"}) if last else None
-        try:
-            found = status(run, finished)
-        except (JsonError, LookupError, TypeError, ValueError) as error:
-            return Status("lost", f"The run's folder cannot be read: {error}.")
+        found = status_of(self._store, run)
         if found.state == "queued" and (problem := self._queue.problem(run)):
             return Status("queued", problem)
         return found
+
+
+def status_of(store: Store, run: Path) -> Status:
+    """Where a run stands by its folder, and by its last word, which is in the index."""
+    last = store.latest(run.name, events.Finished.kind)
+    finished = events.Finished(**{key: value for key, value in last.items() if key != "kind"}) if last else None
+    try:
+        return status(run, finished)
+    except (JsonError, LookupError, TypeError, ValueError) as error:
+        return Status("lost", f"The run's folder cannot be read: {error}.")
 
 
 @dataclass
@@ -225,7 +243,8 @@ class _Due:
         return max(0.0, min(dues) - monotonic())
 
 
-def _bundles(run: Path) -> list[str]:
+def bundles_of(run: Path) -> list[str]:
+    """Names of the bundles that a run became."""
     try:
         return [bundle["name"] for bundle in rundir.read_document(run / rundir.SEALED).get("bundles", [])]
     except (JsonError, LookupError, TypeError):

@@ -78,7 +78,7 @@ def set_status(connection: Connection, run_id: str, status: Status, bundles: lis
     """Write down where a run stands; False when that was known."""
     row = {
         "state": status.state,
-        "reason": status.reason,
+        "reason": status.reason.replace("\0", "�"),
         "started_at": status.started_at or None,
         "ended_at": status.ended_at or None,
         "bundles": bundles,
@@ -152,6 +152,10 @@ class _Block:
     connection: Connection
     steps: list[Row] = field(default_factory=list)
     newest: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.stride = _stride(self.row["steps"])
+
     others: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self, line: bytes, offset: int) -> None:
@@ -180,16 +184,14 @@ class _Block:
             self.others = []
 
     def _step(self, step: Row, values: tuple[float, ...]) -> None:
-        row = self.row
+        number, row = step.step, self.row
         self.steps.append(step)
-        loss, seconds = values[LOSS], values[SECONDS]
-        if step.step > 1:  # the first step may wait for the compiler
-            before = row["pace_seconds"]
+        if number > 1:  # the first step may wait for the compiler
+            seconds, before = values[SECONDS], row["pace_seconds"]
             row["pace_seconds"] = seconds if before is None else before + PACE_WEIGHT * (seconds - before)
-        if is_kept(step.step, row["steps"]) and math.isfinite(loss):
-            row["spark"] = [*row["spark"], loss][:SPARK_POINTS]
-        row["step"] = step.step
-        self.newest = values
+        if not (number - 1) % self.stride and math.isfinite(values[LOSS]):
+            row["spark"] = [*row["spark"], values[LOSS]][:SPARK_POINTS]
+        row["step"], self.newest = number, values
 
     def _other(self, event: events.Event) -> None:
         if isinstance(event, events.Phase):
@@ -209,4 +211,4 @@ class _Block:
         row = chunks.take_back(self.connection, self.run, step)
         known = chunks.unpacked(row) if row else {}
         self.newest = ()
-        self.row.update(_latest(known), step=step, spark=self.row["spark"][: -(-step // _stride(self.row["steps"]))])
+        self.row.update(_latest(known), step=step, spark=self.row["spark"][: -(-step // self.stride)])

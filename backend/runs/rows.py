@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 _INTEGER = rb"(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})"
-_FLOAT = rb"((?!-0[,}])-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,3})?)"
+_FLOAT = rb"(-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,3})?)"
 _SHA = rb'"[0-9a-f]{64}"'
 _CANONICAL = re.compile(
     rb'\{"batch_sha256":' + _SHA
@@ -52,37 +52,31 @@ def recognized(line: bytes, offset: int) -> tuple[Row, tuple[float, ...]] | None
     found = _CANONICAL(line)
     if found is None:
         return None
-    memory, peak, epoch, grad, rate, loss, share, norm, step, seconds, tokens, speed = found.groups()
-    values = _numbers(
-        float(loss), float(grad), float(norm), float(rate), int(tokens), float(seconds), float(speed or 0.0),
-        float(epoch), float(share or 0.0), int(memory or 0), int(peak or 0), int(step),
-    )  # fmt: skip
-    said = (values[0], values[1], values[2], values[3], values[5], values[7], float(speed or 0.0), float(share or 0.0))
+    said = [*map(float, found.groups(b"0"))]
     if not math.isfinite(sum(said)):
         return None  # 1e999 is not JSON that every parser reads alike
+    memory, peak, epoch, grad, rate, loss, share, norm, step, seconds, tokens, speed = said
+    if not speed:
+        speed = _speed(tokens, step, seconds)
+    values = (
+        loss, grad, norm, rate, tokens, seconds, speed, epoch, share or MISSING, memory or MISSING, peak or MISSING,
+    )  # fmt: skip
     return Row(offset, int(step), PACKED.pack(*values)), values
 
 
 def of_event(event: events.Step, offset: int) -> tuple[Row, tuple[float, ...]]:
-    values = _numbers(
-        event.loss, event.grad_norm, event.param_norm, event.learning_rate, event.tokens, event.step_seconds,
-        event.tokens_per_second, event.epoch, event.model_flops_utilization, event.device_memory_bytes,
-        event.device_memory_peak_bytes, event.step,
+    values = (
+        event.loss, event.grad_norm, event.param_norm, event.learning_rate, float(event.tokens), event.step_seconds,
+        event.tokens_per_second or _speed(event.tokens, event.step, event.step_seconds), event.epoch,
+        event.model_flops_utilization or MISSING, float(event.device_memory_bytes) or MISSING,
+        float(event.device_memory_peak_bytes) or MISSING,
     )  # fmt: skip
     return Row(offset, event.step, PACKED.pack(*values)), values
 
 
-def _numbers(
-    loss: float, grad: float, norm: float, rate: float, tokens: int, seconds: float, speed: float, epoch: float,
-    share: float, memory: int, peak: int, step: int,
-) -> tuple[float, ...]:  # fmt: skip
-    """In the order of STEP_COLUMNS. A row that does not say its speed has its share of the tokens over its time."""
-    if not speed:
-        speed = tokens / step / seconds if seconds > 0 and step > 0 else MISSING
-    return (
-        loss, grad, norm, rate, float(tokens), seconds, speed, epoch, share or MISSING, float(memory) or MISSING,
-        float(peak) or MISSING,
-    )  # fmt: skip
+def _speed(tokens: float, step: float, seconds: float) -> float:
+    """Of a row that does not say it: its share of the tokens over its time."""
+    return tokens / step / seconds if seconds > 0 and step > 0 else MISSING
 
 
 def told(value: float) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from backend.database import Database
 from backend.errors import on_field
@@ -99,12 +99,11 @@ class Store:
         if q:
             pattern = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
             columns = (runs.c.name, runs.c.id, runs.c.config, runs.c.notes)
-            query = query.where(or_(*(column.like(pattern, escape="\\") for column in columns)))
+            query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
         if state:
             query = query.where(runs.c.state == state)
         if tag:
-            tags = func.json_each(runs.c.tags).table_valued("value")
-            query = query.where(select(tags.c.value).where(tags.c.value == tag).exists())
+            query = query.where(_tagged(tag, self.database.dialect))
         with self.database.read() as connection:
             total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
             rows = connection.execute(_after(query, sort, cursor).limit(limit + 1)).all()
@@ -160,6 +159,12 @@ class Store:
     def invalid_lines(self, run_id: str) -> int:
         with self.database.read() as connection:
             return connection.execute(select(runs.c.invalid_lines).where(runs.c.id == run_id)).scalar() or 0
+
+
+def _tagged(tag: str, dialect: str) -> ColumnElement[bool]:
+    each = func.json_array_elements_text if dialect == "postgresql" else func.json_each
+    tags = each(runs.c.tags).table_valued("value")
+    return select(tags.c.value).where(tags.c.value == tag).exists()
 
 
 def _positions(connection: Connection) -> dict[str, int]:

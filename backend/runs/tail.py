@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 4 << 20
 LONGEST_LINE = 8 << 20
 """A line that is longer is no event; it is counted, passed over, and never held in memory."""
 

@@ -73,20 +73,34 @@ def thin(curves: Curves, buckets: int) -> Curves:
     if count <= buckets:
         return curves
     size = -(-count // buckets)
-    whole = -(-count // size)
-    starts = np.arange(whole) * size
+    starts = np.arange(0, count, size)
     kept = [np.zeros(1, np.int64), np.minimum(starts + size, count) - 1]
     for values in curves.columns.values():
-        finite = np.isfinite(values)
-        for fill, choose in ((np.inf, np.argmin), (-np.inf, np.argmax)):
-            padded = np.full(whole * size, fill)
-            np.copyto(padded[:count], values, where=finite)
-            kept.append((starts + choose(padded.reshape(whole, size), axis=1)).clip(max=count - 1))
-        if not finite.all():
+        found = _extremes(values, size)
+        if not np.isfinite(values[found]).all():  # a NaN is less and greater than anything
+            finite = np.isfinite(values)
             odd = np.flatnonzero(~finite & ~_missing(values))
             kept.append(odd[np.unique(odd // size, return_index=True)[1]])
+            lowest = _extremes(np.where(finite, values, np.inf), size)[: len(starts)]
+            highest = _extremes(np.where(finite, values, -np.inf), size)[len(starts) :]
+            found = np.concatenate([lowest, highest])
+        kept.append(found)
     rows = np.unique(np.concatenate(kept))
     return Curves(curves.steps[rows], {name: values[rows] for name, values in curves.columns.items()})
+
+
+def _extremes(values: Floats, size: int) -> Any:
+    """The row of the least value of each stretch of ``size`` rows, then those of the greatest ones."""
+    import numpy as np
+
+    whole = len(values) // size * size
+    body, rest = values[:whole].reshape(-1, size), values[whole:]
+    found = []
+    for choose in (np.argmin, np.argmax):
+        found.append(choose(body, axis=1) + np.arange(0, whole, size))
+        if len(rest):
+            found.append(np.array([whole + choose(rest)]))
+    return np.concatenate(found)
 
 
 def outline(connection: Connection, run: str, name: str, first: int, last: int, buckets: int) -> Curves | None:
