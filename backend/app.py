@@ -67,6 +67,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     for part in (runs, stream, configs, preflights, bundles, replays, schemas, health):
         app.include_router(part.router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
+    app.add_middleware(stream.Unread)
     app.add_middleware(Page, folder=settings.page)
     app.add_middleware(Head)
     app.add_middleware(Guard, settings=settings)

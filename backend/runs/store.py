@@ -211,7 +211,7 @@ def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
 def _spark(row: Row[Any]) -> list[float]:
     """The kept losses, and the latest one unless it is kept already."""
     kept = ingest.is_kept(row.step, row.steps) or not row.step
-    return list(row.spark) if kept else [*row.spark, row.loss]
+    return list(row.spark) if kept or row.loss is None else [*row.spark, row.loss]
 
 
 def _after(query: Select[Any], sort: str, cursor: str) -> Select[Any]:

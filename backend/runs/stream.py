@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Annotated, Any
 
+from anyio import BrokenResourceError
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.errors import NotFound, on_field
 from backend.runs import reading
@@ -124,6 +126,19 @@ async def stream(server: Here, wish: Annotated[Wish, Depends(_wish)]) -> AsyncIt
             with suppress(TimeoutError):
                 await asyncio.wait_for(rung.wait(), client.patience)
             await asyncio.sleep(pause)
+
+
+class Unread:
+    """ASGI layer: a client that goes away while it is being sent something is no error of ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except* BrokenResourceError:
+            pass
 
 
 class _Client:

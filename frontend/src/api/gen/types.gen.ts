@@ -427,7 +427,7 @@ export type Columns = {
      * Columns
      */
     columns: {
-        [key: string]: Array<number | null>;
+        [key: string]: Array<number | 'NaN' | 'Infinity' | '-Infinity' | null>;
     };
     /**
      * Step
@@ -816,11 +816,17 @@ export type Health = {
      * Home
      */
     home: string;
+    /**
+     * Problems
+     *
+     * What is not as it should be, in sentences; empty when all is well
+     */
+    problems: Array<string>;
     runs: RunCounts;
     /**
      * Status
      */
-    status: 'ok';
+    status: 'ok' | 'troubled';
     /**
      * Version
      */
@@ -999,7 +1005,7 @@ export type MetricsBlock = {
      * step and every column of Columns
      */
     columns: {
-        [key: string]: Array<number | number | null>;
+        [key: string]: Array<number | 'NaN' | 'Infinity' | '-Infinity' | null>;
     };
     /**
      * Run
@@ -1745,6 +1751,18 @@ export type Report = {
     versions: {
         [key: string]: string;
     };
+};
+
+/**
+ * Restart
+ *
+ * The run's log was cut off or replaced: what was sent of it counts no more, and it comes from its beginning.
+ */
+export type Restart = {
+    /**
+     * Run
+     */
+    run: string;
 };
 
 /**
@@ -3753,6 +3771,81 @@ export type ListCheckpointsResponses = {
 };
 
 export type ListCheckpointsResponse = ListCheckpointsResponses[keyof ListCheckpointsResponses];
+
+export type ShowColumnsData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Keys
+         *
+         * Comma-separated, of loss, grad_norm, param_norm, learning_rate, tokens, step_seconds, tokens_per_second, epoch, model_flops_utilization, device_memory_bytes, device_memory_peak_bytes
+         */
+        keys?: string;
+        /**
+         * From Step
+         */
+        from_step?: number | null;
+        /**
+         * To Step
+         */
+        to_step?: number | null;
+        /**
+         * Buckets
+         *
+         * Thin out to this many buckets
+         */
+        buckets?: number | null;
+    };
+    url: '/runs/{id}/columns';
+};
+
+export type ShowColumnsErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowColumnsError = ShowColumnsErrors[keyof ShowColumnsErrors];
+
+export type ShowColumnsResponses = {
+    /**
+     * Successful Response
+     */
+    200: Blob | File;
+};
+
+export type ShowColumnsResponse = ShowColumnsResponses[keyof ShowColumnsResponses];
 
 export type ListEvaluationsData = {
     body?: never;
