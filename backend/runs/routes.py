@@ -60,18 +60,19 @@ def create_run(server: Here, request: RunRequest, response: Response) -> Run:
     return reading.whole(server, run)
 
 
-@router.get("", operation_id="listRuns")
+@router.get("", operation_id="listRuns", response_model=RunPage)
 def list_runs(
     server: Here,
     q: Annotated[str, Query(max_length=200, description="Part of the name, id, config or notes")] = "",
     state: Annotated[State | None, Query()] = None,
     tag: Annotated[str, Query(max_length=50)] = "",
     sort: Annotated[Literal["created", "-created", "name", "-name", "loss", "-loss"], Query()] = "-created",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     cursor: Annotated[str, Query(max_length=200)] = "",
-) -> RunPage:
+) -> Response:
     """Runs from the index, newest first unless told otherwise."""
-    return server.store.page(q=q, state=state, tag=tag, sort=sort, limit=limit, cursor=cursor)
+    text = server.store.page(q=q, state=state, tag=tag, sort=sort, limit=limit, cursor=cursor)
+    return Response(text, media_type="application/json")
 
 
 @router.get("/{id}", operation_id="showRun")

@@ -14,12 +14,15 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, 
 from backend.database import Database
 from backend.errors import on_field
 from backend.runs import chunks, ingest, rows, view
-from backend.runs.answers import STEP_COLUMNS, RunPage, RunSummary
+from backend.runs.answers import STEP_COLUMNS, RunSummary
 from backend.runs.view import Curves
 from backend.tables import events, runs
 from evidence import attempts, canonical
 from evidence.events import Resumed, decode
 from evidence.status import LIVE
+
+MOST_TEXTS = 20_000
+"""Summaries that are kept as JSON: some twenty megabytes, once somebody has asked for so many."""
 
 BUSY = ("starting", "running", "stopping")
 SORTS = {"created": runs.c.id, "name": runs.c.name, "loss": runs.c.loss}
@@ -44,6 +47,7 @@ class Standing:
 class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._texts: dict[str, tuple[int, str]] = {}
 
     def has(self, run_id: str) -> bool:
         with self.database.read() as connection:
@@ -93,8 +97,8 @@ class Store:
         with self.database.read() as connection:
             return {row.id: (row.generation, row.offset) for row in connection.execute(query)}
 
-    def page(self, *, q: str, state: str | None, tag: str, sort: str, limit: int, cursor: str) -> RunPage:
-        """One page of runs. Raises Invalid for a cursor that no page gave."""
+    def page(self, *, q: str, state: str | None, tag: str, sort: str, limit: int, cursor: str) -> str:
+        """One page of runs, as the JSON of a RunPage. Raises Invalid for a cursor that no page gave."""
         query = select(runs)
         if q:
             pattern = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
@@ -106,10 +110,29 @@ class Store:
             query = query.where(_tagged(tag, self.database.dialect))
         with self.database.read() as connection:
             total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-            rows = connection.execute(_after(query, sort, cursor).limit(limit + 1)).all()
-            positions = _positions(connection)
+            shown = _after(query, sort, cursor).limit(limit + 1)
+            named = shown.with_only_columns(runs.c.id, runs.c.revision, SORTS[sort.removeprefix("-")].label("value"))
+            rows = connection.execute(named).all()
+            texts = self._texts_of(connection, {row.id: row.revision for row in rows[:limit]})
         following = _cursor(rows[limit - 1], sort) if len(rows) > limit else None
-        return RunPage(runs=[_summary(row, positions) for row in rows[:limit]], total=total, next_cursor=following)
+        end = json.dumps({"total": total, "next_cursor": following})
+        return f'{{"runs":[{",".join(texts)}],{end[1:]}'
+
+    def _texts_of(self, connection: Connection, revisions: dict[str, int]) -> list[str]:
+        """The summaries of runs as JSON. One is put into words when its row has changed, not when it is asked for."""
+        known = self._texts
+        new = [run_id for run_id, revision in revisions.items() if known.get(run_id, (0, ""))[0] != revision]
+        if len(known) > MOST_TEXTS:
+            known = self._texts = {}
+            new = list(revisions)
+        positions = _positions(connection) if new else {}
+        for start in range(0, len(new), 500):
+            query = select(runs).where(runs.c.id.in_(new[start : start + 500]))
+            for row in connection.execute(query):
+                # A place in the queue changes without its row.
+                revision = row.revision if row.state != "queued" else -1
+                known[row.id] = revision, json.dumps(_told(row, positions), ensure_ascii=False)
+        return [known[run_id][1] for run_id in revisions]
 
     def curves(self, run_id: str, names: Sequence[str], first: int, last: int, buckets: int | None = None) -> Curves:
         """Columns of the steps from ``first`` to ``last``, thinned out to ``buckets`` if there are more."""
@@ -178,9 +201,14 @@ def _positions(connection: Connection) -> dict[str, int]:
 
 
 def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
+    return RunSummary(**_told(row, positions))
+
+
+def _told(row: Row[Any], positions: dict[str, int]) -> dict[str, Any]:
+    """The fields of a RunSummary."""
     left = row.steps - row.step
     going = row.state in ("running", "stopping") and row.pace_seconds is not None
-    return RunSummary(
+    return dict(  # noqa: C408 - names, as the model has them
         id=row.id,
         name=row.name,
         state=row.state,
@@ -230,9 +258,8 @@ def _after(query: Select[Any], sort: str, cursor: str) -> Select[Any]:
     return query.where(or_(beyond, and_(column == value, runs.c.id < run_id), column.is_(None)))
 
 
-def _cursor(row: Row[Any], sort: str) -> str:
-    value = row._mapping[SORTS[sort.removeprefix("-")]]
-    return base64.urlsafe_b64encode(json.dumps([sort, value, row.id]).encode()).decode()
+def _cursor(row: Any, sort: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort, row.value, row.id]).encode()).decode()
 
 
 def _parse_cursor(text: str, sort: str) -> tuple[str | float | None, str]:
