@@ -28,7 +28,7 @@ HOUR, DAY = 40_000, 120_000
 def _long_run(home: Path, steps: int) -> Path:
     run = runs.new_run(home / "runs", {"training.steps": steps})
     (run / rundir.EVENTS).write_bytes(b"".join(line(step) for step in range(1, steps + 1)))
-    rundir.write_document(run / rundir.CANCELLED, {"at": events.now()})
+    rundir.write_document(run / rundir.CANCELLED, {"time": events.now()})
     return run
 
 
