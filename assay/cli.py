@@ -27,6 +27,13 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start the server and its page")
     up.set_defaults(act=_up)
 
+    rebuild = commands.add_parser("rebuild", help="make the server's index anew from the run folders")
+    rebuild.set_defaults(act=_rebuild)
+
+    backup = commands.add_parser("backup", help="copy the server's index, also while it runs")
+    backup.add_argument("file", type=Path, metavar="FILE", help="where to")
+    backup.set_defaults(act=_backup)
+
     launch = commands.add_parser("launch", help="launch a run on the server (POST /runs) and follow it")
     launch.add_argument("config", help="a shipped config: demo_reasoning, smoke_tiny, …")
     _ask(launch)
@@ -175,6 +182,33 @@ def _overrides(options: argparse.Namespace) -> dict[str, Scalar]:
             raise SpecError([Problem(key, f"--set takes KEY=VALUE, got {setting!r}")])
         pairs[key] = value
     return {key: typed(key, value) for key, value in pairs.items()}
+
+
+def _rebuild(_: argparse.Namespace) -> int:
+    from backend import settings
+    from backend.database import Unusable
+    from backend.rebuild import rebuild
+
+    try:
+        count = rebuild(settings.read(), lambda text: print(text, file=sys.stderr))
+    except (Unusable, settings.SettingsError) as error:
+        return _fail(str(error))
+    print(f"The index was made anew: {count:,} {'run' if count == 1 else 'runs'}.")
+    return 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from backend import database, settings
+
+    try:
+        asked = settings.read()
+        if asked.database_url:
+            return _fail("the index is in PostgreSQL; copy it with pg_dump")
+        database.backup(asked.database, options.file)
+    except (database.Unusable, settings.SettingsError) as error:
+        return _fail(str(error))
+    print(f"{options.file} is a copy of the index. The runs themselves are folders: copy {asked.runs} too.")
+    return 0
 
 
 def _up(_: argparse.Namespace) -> int:

@@ -16,6 +16,10 @@ from backend.settings import Settings, SettingsError
 STOP_SECONDS = 2
 """Open streams never end by themselves."""
 
+SEND_BYTES = 256 << 10
+"""What the kernel holds for a client that does not read. One that takes nothing for ``settings.client_seconds`` is
+dropped, by the kernel; its place in the stream is its own, so it loses nothing when it comes back."""
+
 
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -35,10 +39,12 @@ def serve(settings: Settings) -> int:
     import uvicorn
 
     from backend.app import create_app
-    from backend.database import Database, Unusable
+    from backend.database import Database, Unusable, warn_of_old_library
 
+    if not settings.database_url:
+        warn_of_old_library()
     try:
-        database = Database(settings.database)
+        database = Database(settings.database, settings.database_url)
     except Unusable as error:
         return _refuse(str(error))
     if not settings.loopback and not settings.token:
@@ -68,6 +74,10 @@ def _listen(settings: Settings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.client_seconds * 1000)
         listener.bind((settings.host, settings.port))
         listener.listen(128)
     except OSError as error:

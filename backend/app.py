@@ -49,7 +49,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        server = _server(settings, database or Database(settings.database))
+        server = _server(settings, database or Database(settings.database, settings.database_url))
         app.state.server = server
         server.trash.sweep()
         server.follower.start()
@@ -77,6 +77,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     for part in (runs, trash, stream, configs, preflights, bundles, replays, schemas, health):
         app.include_router(part.router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
+    app.add_middleware(stream.Unread)
     app.add_middleware(Page, folder=settings.page)
     app.add_middleware(Head)
     app.add_middleware(Guard, settings=settings)

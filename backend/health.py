@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from backend.server import Here
 from evidence import __version__
@@ -19,7 +19,8 @@ class RunCounts(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok"]
+    status: Literal["ok", "troubled"]
+    problems: list[str] = Field(description="What is not as it should be, in sentences; empty when all is well")
     version: str
     home: str
     runs: RunCounts
@@ -28,6 +29,11 @@ class Health(BaseModel):
 @router.get("/health", operation_id="showHealth")
 def show_health(server: Here) -> Health:
     running, queued = server.store.counts()
+    problems = [text for text in (server.follower.problem, server.store.database.notice) if text]
     return Health(
-        status="ok", version=__version__, home=str(server.settings.home), runs=RunCounts(running=running, queued=queued)
+        status="troubled" if server.follower.problem else "ok",
+        problems=problems,
+        version=__version__,
+        home=str(server.settings.home),
+        runs=RunCounts(running=running, queued=queued),
     )

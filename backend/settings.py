@@ -38,8 +38,9 @@ class Thresholds:
 @dataclass(frozen=True)
 class Settings:
     """``home`` holds ``runs/``, ``trash/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the
-    commands get the folder as last word. ``key``: the name of the key that bundles are signed with, "" for the only one
-    there is."""
+    commands get the folder as last word. ``database_url``: of a PostgreSQL database that holds the index instead.
+    ``key``: the name of the key that bundles are signed with, "" for the only one there is. ``client_seconds``: how long
+    a client may take nothing of what it is sent."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -50,6 +51,8 @@ class Settings:
     webhook: str = ""
     webhook_private: bool = False
     watch: Thresholds = Thresholds()
+    database_url: str = ""
+    client_seconds: int = 60
     extra_data_roots: tuple[Path, ...] = ()
     submissions: Path = REPOSITORY / "submission_runs"
     configs: Path = REPOSITORY / "training" / "configs"
@@ -115,10 +118,14 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             webhook.checked(hook)
         except webhook.Refused as error:
             raise SettingsError(f"ASSAY_WEBHOOK cannot be used: {error}") from None
+    database_url = environment.get("ASSAY_DATABASE_URL", "")
+    if database_url and not database_url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("ASSAY_DATABASE_URL must begin with postgresql://; without it the index is a file")
     return Settings(
         home=_folder(environment, "ASSAY_HOME", plain.home),
         host=environment.get("ASSAY_HOST") or plain.host,
         port=int(port),
+        database_url=database_url,
         demo=environment.get("ASSAY_DEMO", "1") not in ("0", "false", "no"),
         token=environment.get("ASSAY_TOKEN", ""),
         key=environment.get("ASSAY_KEY", ""),

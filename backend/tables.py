@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 metadata = MetaData()
+Big = BigInteger().with_variant(Integer, "sqlite")
 
 runs = Table(
     "runs",
@@ -24,56 +39,73 @@ runs = Table(
     Column("ended_at", String),
     Column("bundles", JSON, nullable=False),
     # From events.jsonl up to byte ``offset``.
-    Column("offset", Integer, nullable=False),
+    Column("offset", Big, nullable=False),
     Column("invalid_lines", Integer, nullable=False),
     Column("phase", String),
     Column("hardware", String),
-    Column("parameters", Integer),
+    Column("parameters", Big),
     Column("exact_match", Float),
-    Column("step", Integer, nullable=False),
+    Column("step", Big, nullable=False),
     Column("loss", Float),
     Column("learning_rate", Float),
-    Column("tokens", Integer, nullable=False),
+    Column("tokens", Big, nullable=False),
     Column("tokens_per_second", Float),
     Column("pace_seconds", Float),
     Column("spark", JSON, nullable=False),
     # Grows with every change of a row, over all rows: what a stream has not sent yet.
     Column("revision", Integer, nullable=False),
-    # From alerts.jsonl.
-    Column("alerts", JSON, nullable=False, server_default="[]"),
+    # Of the bytes of events.jsonl before ``offset``; when they change, it was replaced and is read anew: the next
+    # generation.
+    Column("mark", String, nullable=False, server_default=""),
+    Column("generation", Integer, nullable=False, server_default="0"),
     # From labels.json, as the name, notes and tags of a run that was given others.
     Column("archived", Boolean, nullable=False, server_default=false()),
+    # From alerts.jsonl.
+    Column("alerts", JSON, nullable=False, server_default="[]"),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )
 
-steps = Table(
-    "steps",
+# The newest rows of a run, until there are enough of them for a chunk: see backend/runs/chunks.py.
+rows = Table(
+    "rows",
     metadata,
     Column("run", String, primary_key=True),
-    Column("step", Integer, primary_key=True),
-    Column("offset", Integer, nullable=False),
-    Column("loss", Float, nullable=False),
-    Column("grad_norm", Float, nullable=False),
-    Column("param_norm", Float, nullable=False),
-    Column("learning_rate", Float, nullable=False),
-    Column("tokens", Integer, nullable=False),
-    Column("step_seconds", Float, nullable=False),
-    Column("tokens_per_second", Float),
-    Column("epoch", Float, nullable=False),
-    # Where the device's peak, and what its runtime tells of memory, are known.
-    Column("model_flops_utilization", Float),
-    Column("device_memory_bytes", Integer),
-    Column("device_memory_peak_bytes", Integer),
-    Index("steps_by_offset", "run", "offset"),
+    Column("offset", Big, primary_key=True),
+    Column("step", Big, nullable=False),
+    Column("values", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("series", String, nullable=False),
+    # The offsets behind its first and its last line, and the least and the greatest of its steps.
+    Column("first", Big, nullable=False),
+    Column("last", Big, nullable=False),
+    Column("first_step", Big, nullable=False),
+    Column("last_step", Big, nullable=False),
+    Column("count", Integer, nullable=False),
+    # The least and the greatest finite value, and in which of the rows they stand.
+    Column("low", Float),
+    Column("low_row", Integer),
+    Column("high", Float),
+    Column("high_row", Integer),
+    # Whether any value is missing or not finite.
+    Column("gaps", Integer, nullable=False),
+    # Little-endian float64, or int64 for steps and offsets; empty for steps that follow one another.
+    Column("data", LargeBinary, nullable=False),
+    Index("chunks_by_place", "run", "series", "first", unique=True),
 )
 
 events = Table(
     "events",
     metadata,
     Column("run", String, primary_key=True),
-    Column("offset", Integer, primary_key=True),
+    Column("offset", Big, primary_key=True),
     Column("kind", String, nullable=False),
     Column("document", JSON, nullable=False),
     Index("events_by_kind", "run", "kind", "offset"),

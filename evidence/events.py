@@ -9,6 +9,7 @@ captured by somebody else carries the same rows.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeAlias
@@ -19,6 +20,9 @@ LOG_MARK = ":::EVID "
 GENESIS_PARTS = ("nonce", "commit", "spec_sha256", "data_sha256", "tokenizer_sha256", "program_sha256")
 
 Document: TypeAlias = dict[str, Any]
+
+NUMBERS = ("loss", "grad_norm", "param_norm")
+"""Of a step: what may be no number."""
 
 
 class EventError(ValueError):
@@ -161,14 +165,17 @@ class Step(Event):
 
     ``tokens_per_second`` is of this step. The last three are absent where they are unknown: the share of the devices'
     peak that the model's arithmetic used, where the table knows the peak of this kind of device; bytes in use and at
-    their peak since the process began, on the fullest device, where the runtime tells."""
+    their peak since the process began, on the fullest device, where the runtime tells.
+
+    A loss or norm that is no number is said in a word, "NaN", "Infinity" or "-Infinity": it happened, and a row that
+    hid it would look like one that was never written."""
 
     kind: ClassVar[str] = "step"
     step: int
     epoch: float
-    loss: float
-    grad_norm: float
-    param_norm: float
+    loss: typed.Number
+    grad_norm: typed.Number
+    param_norm: typed.Number
     learning_rate: float
     examples: int
     tokens: int
@@ -304,7 +311,7 @@ def now() -> str:
 
 
 def stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def instant(text: str) -> datetime:
@@ -325,11 +332,55 @@ def link(row: Document) -> str:
 
 def chained(step: Step) -> Step:
     """``step`` with its ``hash`` filled in."""
-    return replace(step, hash=link(_document(step)))
+    return replace(step, hash=chain(step)[0])
+
+
+def chain(step: Step) -> tuple[str, str]:
+    """The hash that ``step`` must carry, and its line with that hash in it.
+
+    A trainer pays for this at every step, so the line is put together by hand, in the order of its keys. It is what
+    ``encode`` gives for the same row (a test holds them to one another); its digests and its time are plain ASCII.
+    """
+    head = f'{{"batch_sha256":"{step.batch_sha256}",'
+    if step.device_memory_bytes:
+        head += f'"device_memory_bytes":{step.device_memory_bytes},'
+    if step.device_memory_peak_bytes:
+        head += f'"device_memory_peak_bytes":{step.device_memory_peak_bytes},'
+    head += f'"epoch":{_finite(step.epoch)},"examples":{step.examples},"grad_norm":{_number(step.grad_norm)},'
+    used = step.model_flops_utilization
+    share = f'"model_flops_utilization":{_finite(used)},' if used else ""
+    speed = f',"tokens_per_second":{_finite(step.tokens_per_second)}' if step.tokens_per_second else ""
+    tail = (
+        f'"kind":"step","learning_rate":{_finite(step.learning_rate)},"loss":{_number(step.loss)},{share}'
+        f'"monotonic_ns":{step.monotonic_ns},"param_norm":{_number(step.param_norm)},"prev":"{step.prev}",'
+        f'"step":{step.step},"step_seconds":{_finite(step.step_seconds)},'
+        f'"supervised_tokens":{step.supervised_tokens},"time":"{step.time}","tokens":{step.tokens}{speed}}}'
+    )
+    found = hashlib.sha256(f"{step.prev}{head}{tail}".encode()).hexdigest()
+    return found, f'{head}"hash":"{found}",{tail}'
+
+
+def _finite(value: float) -> str:
+    if not math.isfinite(value):
+        raise canonical.JsonError(f"{value} is not JSON")
+    return float.__repr__(value)
+
+
+def _number(value: float) -> str:
+    return float.__repr__(value) if math.isfinite(value) else f'"{_word(value)}"'
+
+
+def _word(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _document(event: Event) -> Document:
-    return {"kind": event.kind, **typed.write(event)}
+    document = {"kind": event.kind, **typed.write(event)}
+    if isinstance(event, Step):
+        for name in NUMBERS:
+            if not math.isfinite(document[name]):
+                document[name] = _word(document[name])
+    return document
 
 
 def data_digest(train_sha256: str, eval_sha256: str) -> str:

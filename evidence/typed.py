@@ -66,6 +66,8 @@ class Rule:
     prose: bool = False
     quoted: bool = False
     """Somebody else's words: a placeholder may stand in them, but they may not be one."""
+    beyond: bool = False
+    """Words may stand for what JSON has no number for: ``NOT_FINITE``."""
 
     def allows(self, value: Any) -> bool:
         if isinstance(value, str):
@@ -98,6 +100,9 @@ Natural = Annotated[int, Rule("a whole number of at least 0", minimum=0)]
 Positive = Annotated[float, Rule("a number greater than 0", above=0)]
 NotNegative = Annotated[float, Rule("a number of at least 0", minimum=0)]
 Share = Annotated[float, Rule("a number from 0 to 1", minimum=0, below=1.0000000001)]
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+Number = Annotated[float, Rule('a number, or one of "NaN", "Infinity", "-Infinity"', beyond=True)]
 
 _WORDS = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
 _SCHEMA_WORDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -155,6 +160,8 @@ def _read(kind: Any, value: Any, where: str, problems: list[Wrong]) -> Any:
         return value
     if origin is Annotated:
         base, rule = get_args(kind)[:2]
+        if rule.beyond and isinstance(value, str) and value in NOT_FINITE:
+            return NOT_FINITE[value]
         before = len(problems)
         plain = _read(base, value, where, problems)
         if len(problems) == before and not rule.allows(plain):
@@ -233,6 +240,8 @@ def _schema(kind: Any) -> dict[str, Any]:
     if origin is Annotated:
         base, rule = get_args(kind)[:2]
         words = rule.prose or rule.quoted
+        if rule.beyond:
+            return {"description": rule.expected, "anyOf": [_schema(base), {"enum": list(NOT_FINITE)}]}
         bounds = {
             "pattern": f"^{rule.pattern}$" if rule.pattern else r"^\S([\s\S]*\S)?$" if words else None,
             "not": {"pattern": f"^(?:{_PLACEHOLDERS})$" if rule.quoted else _PLACEHOLDERS} if words else None,

@@ -24,7 +24,7 @@ PYTHON: dict[str, tuple[set[str], set[str]]] = {
     ),
     "backend": (
         {"evidence"},
-        {"fastapi", "starlette", "sqlalchemy", "alembic", "pydantic", "pydantic_core", "uvicorn", "watchfiles", "anyio", "numpy"},
+        {"fastapi", "starlette", "sqlalchemy", "alembic", "pydantic", "pydantic_core", "uvicorn", "pysqlite3", "anyio", "numpy"},
     ),
     "assay": ({"evidence"}, {"httpx", "rich"}),
 }  # fmt: skip

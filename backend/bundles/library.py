@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from backend.bundles import answers
 from backend.bundles.signature import signature
 from backend.errors import Conflict, Invalid, NotFound
+from backend.runs import rows
 from backend.runs.answers import STEP_COLUMNS, Columns, Prediction, Sample
-from backend.runs.ingest import tokens_per_second
 from evidence import archive, reading, replay_job
 from evidence.bundle import NameTaken
 from evidence.events import LOG_MARK
@@ -170,7 +170,7 @@ def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
     summary = _or_none(lambda: bundle.summary)
     told = _or_none(lambda: report(bundle, verdict)) or Report(folder.name, _unreadable(folder.name), (), ())
     curve = _or_none(lambda: _curve(bundle)) or Columns(step=[], columns={name: [] for name in STEP_COLUMNS})
-    losses = [value for value in curve.columns["loss"] if value is not None]
+    losses = [value for value in curve.columns["loss"] if isinstance(value, float)]
     score = summary.evaluation if summary else None
     contents = [
         answers.BundleFile(path=name, sha256=bundle.sha256(name), bytes=bundle.entries[name].st_size)
@@ -234,12 +234,9 @@ def _or_none(read: Callable[[], Value]) -> Value | None:
 
 
 def _curve(bundle: reading.Bundle) -> Columns:
-    rows = bundle.rows
-    columns: dict[str, list[float | None]] = {name: [getattr(row, name) for row in rows] for name in STEP_COLUMNS}
-    for name in ("model_flops_utilization", "device_memory_bytes", "device_memory_peak_bytes"):
-        columns[name] = [value or None for value in columns[name]]
-    columns["tokens_per_second"] = [tokens_per_second(row) for row in rows]
-    return Columns(step=[row.step for row in rows], columns=columns)
+    columns = rows.transposed([rows.of_event(row, 0)[0] for row in bundle.rows])
+    plain = zip(STEP_COLUMNS, map(rows.plain, columns), strict=True)
+    return Columns(step=[row.step for row in bundle.rows], columns=dict(plain))
 
 
 def _excerpt(lines: list[str]) -> list[answers.LogLine]:

@@ -35,6 +35,9 @@ STEP_COLUMNS: tuple[StepColumn, ...] = (
     "device_memory_peak_bytes",
 )
 
+Value = float | Literal["NaN", "Infinity", "-Infinity"] | None
+"""A step's number; a word where it was none, null where the step said nothing."""
+
 # Checked by evidence.spec, which says what is wrong in the words of the command line.
 Setting = Annotated[
     Any,
@@ -190,7 +193,7 @@ class Columns(BaseModel):
     """``columns[name][i]`` belongs to ``step[i]``. Where buckets thinned them out, every extreme value is kept."""
 
     step: list[int]
-    columns: dict[str, list[float | None]]
+    columns: dict[str, list[Value]]
 
 
 class SystemColumns(BaseModel):
@@ -278,7 +281,7 @@ class MetricsBlock(BaseModel):
     """At most 5,000 steps of one run, each exactly once."""
 
     run: str
-    columns: dict[str, list[int | float | None]] = Field(description="step and every column of Columns")
+    columns: dict[str, list[Value]] = Field(description="step and every column of Columns")
 
 
 class EventsBlock(BaseModel):
@@ -296,4 +299,10 @@ class LogBlock(BaseModel):
     text: str
 
 
-StreamEvent = Hello | RunSummary | MetricsBlock | EventsBlock | LogBlock
+class Restart(BaseModel):
+    """The run's log was cut off or replaced: what was sent of it counts no more, and it comes from its beginning."""
+
+    run: str
+
+
+StreamEvent = Hello | Restart | RunSummary | MetricsBlock | EventsBlock | LogBlock

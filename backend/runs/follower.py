@@ -1,6 +1,7 @@
 """The follower: one thread that watches the run folders, brings the index up to them, and rings the bell.
 
-It polls: a look at a file's size costs a microsecond, works on every file system, and no notification can be missed.
+Where the system gives notice of files that change, a line is in the index some milliseconds after it was written.
+Notices are not relied upon: every live run is looked at twice a second anyway, and without notices twenty times.
 While no run lives there is nothing to look at but the list of folders, once a second.
 """
 
@@ -8,27 +9,37 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
-from backend.database import Database
-from backend.runs import ingest, watchers
+from sqlalchemy.exc import DBAPIError
+
+from backend.database import Database, reason
+from backend.runs import ingest, tail, watchers
 from backend.runs.bell import Bell
+from backend.runs.notices import Notices
 from backend.runs.queue import Queue
 from backend.runs.store import Store
+from backend.runs.tail import Place
 from backend.runs.witness import Witness
 from evidence import events, record, rundir
 from evidence.canonical import JsonError
 from evidence.spec import SpecError
 from evidence.status import ENDED, LIVE, Status, status
 
-LOOK_SECONDS = 0.05
-STATUS_EVERY, FOLDERS_EVERY = 4, 20
-"""Looks between two readings of the live runs' status, and between two listings of the folders."""
+LOOK_SECONDS, RARE_LOOK_SECONDS, STATUS_SECONDS, FOLDERS_SECONDS = 0.05, 0.5, 0.2, 1.0
+"""Between two looks at all live runs' events, without notices and with them; between two at where they stand; and
+between two at the list of folders."""
 
 LATER = (rundir.SEALED, rundir.LABELS, rundir.RESUME)
 """What is written into the folder of a run that has ended."""
 
-IDLE_SECONDS = LOOK_SECONDS * FOLDERS_EVERY
+PAUSE_SECONDS = 0.002
+"""After a look, and as long again as it took: a log that grows without end leaves the server time for its clients."""
+
+MOST_WORK = 0.05
+"""Share of the time that listing the folders may take, however many there are."""
 
 log = logging.getLogger("assay")
 
@@ -39,37 +50,42 @@ class Follower:
     ) -> None:
         self._root, self._database, self._store, self._queue, self._bell = root, database, store, queue, bell
         self._witness = witness
-        self._offsets: dict[str, int] = {}
+        self.problem = ""
+        """What keeps the index from being brought up to the runs, in a sentence; empty while nothing does."""
+        self._places: dict[str, Place] = {}
+        self._files: dict[str, tuple[int, int]] = {}
+        self._notices = Notices()
         self._states: dict[str, str] = {}
         self._told: dict[str, tuple[Status, list[str], list[dict[str, str]]]] = {}
         self._written: dict[str, int] = {}
-        self._broken: set[str] = set()
+        self._broken: dict[str, int] = {}
+        self._unread: dict[str, str] = {}
         self._turn = threading.RLock()
         self._end = threading.Event()
-        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
     def start(self) -> None:
         for item in self._store.standings():
-            self._offsets[item.id], self._states[item.id] = item.offset, item.state
+            self._places[item.id], self._states[item.id] = Place(item.offset, item.mark, item.offset), item.state
             self._witness.note(item.id, item.state in LIVE)
         self._thread.start()
 
     def stop(self) -> None:
         self._end.set()
-        self._woken.set()
+        self._notices.wake()
         if self._thread.ident is not None:
             self._thread.join()
+        self._notices.close()
 
     def adopt(self, run: Path) -> None:
         """Take a new run folder into the index, and start it if it is its turn."""
         with self._turn:
             ask = rundir.read_ask(run)
             with self._database.write() as connection:
-                ingest.add(connection, ask, _labels(run, ask))
-            self._offsets.setdefault(run.name, 0)
+                ingest.add(connection, ask, labels_of(run, ask))
+            self._places.setdefault(run.name, Place())
             self._states.setdefault(run.name, "queued")
-        self._woken.set()
+        self._notices.wake()
         self.refresh(run)
         self._queue.advance()
         self._bell.ring()
@@ -79,7 +95,7 @@ class Follower:
         changed = self._read_events(run)
         if self._read_status(run) | self._read_labels(run) or changed:
             self._bell.ring()
-        self._woken.set()
+        self._notices.wake()
 
     def move_out(self, run: Path, place: Path) -> None:
         """Move a run's folder to ``place`` and let go of it. Raises OSError."""
@@ -92,37 +108,48 @@ class Follower:
         with self._turn:
             with self._database.write() as connection:
                 ingest.remove(connection, name)
-            for known in (self._states, self._offsets, self._told, self._written):
+            for known in (self._states, self._places, self._told, self._written, self._files, self._unread):
                 known.pop(name, None)
             self._witness.note(name, False)
         self._bell.ring()
 
     def _follow(self) -> None:
-        count = 0
+        due = _Due()
         while not self._end.is_set():
-            self._woken.clear()
+            began = monotonic()
             try:
-                self._look(count)
+                self._look(due)
+                self.problem = ""
+            except (DBAPIError, OSError) as error:
+                self._tell(f"The index cannot be brought up to the runs: {reason(error)}. Trying again.")
+                self._end.wait(1.0)
             except Exception:
                 log.exception("following the runs failed; trying again")
                 self._end.wait(1.0)
-            if any(state in LIVE for state in list(self._states.values())):
-                count += 1
-                self._end.wait(LOOK_SECONDS)
-            else:
-                count = 0
-                self._woken.wait(IDLE_SECONDS)
+            self._end.wait(PAUSE_SECONDS + monotonic() - began)
+            live = [self._root / name for name, state in list(self._states.items()) if state in LIVE]
+            self._notices.watch(live)
+            due.seen |= self._notices.wait(due.patience(bool(live)))
 
-    def _look(self, count: int) -> None:
-        changed = self._compare_folders() if count % FOLDERS_EVERY == 0 else False
+    def _look(self, due: _Due) -> None:
+        changed, seen = False, {path.parent.name for path in due.seen}
+        stirred = {path.parent.name for path in due.seen if path.name not in (rundir.EVENTS, rundir.OUTPUT)}
+        due.seen = set()
+        if due.folders <= (now := monotonic()):
+            changed = self._compare_folders()
+            due.folders = monotonic() + max(FOLDERS_SECONDS, (monotonic() - now) / MOST_WORK)
+        everything, status = due.events <= now, due.status <= now
         for name, state in list(self._states.items()):
-            if state in LIVE:
+            if state in LIVE and (everything or status or name in seen):
                 changed |= self._read_events(self._root / name)
-                if count % STATUS_EVERY == 0:
+                if status or name in stirred:
                     changed |= self._read_status(self._root / name)
         if changed:
             self._bell.ring()
-        if count % STATUS_EVERY == 0:
+        if everything:
+            due.events = now + (RARE_LOOK_SECONDS if self._notices.works else LOOK_SECONDS)
+        if status:
+            due.status = now + STATUS_SECONDS
             self._queue.advance()
 
     def _compare_folders(self) -> bool:
@@ -131,11 +158,14 @@ class Follower:
         changed = False
         for name in set(self._states) - set(there):
             self._forget(name)
-        for name in sorted(set(there) - set(self._states) - self._broken):
+        for name in sorted(set(there) - set(self._states)):
+            size = _size(there[name] / rundir.SPEC)
+            if self._broken.get(name) == size:
+                continue
             try:
                 self.adopt(there[name])
             except (JsonError, SpecError, OSError) as error:
-                self._broken.add(name)
+                self._broken[name] = size
                 log.warning("the folder %s is not a run and is left alone: %s", name, error)
         for name, state in list(self._states.items()):
             if state not in ENDED or name not in there:
@@ -162,7 +192,7 @@ class Follower:
             if run.name not in self._states:
                 return False
             try:
-                labels = _labels(run, rundir.read_ask(run))
+                labels = labels_of(run, rundir.read_ask(run))
             except (JsonError, SpecError, OSError) as error:
                 log.warning("run %s: %s cannot be read: %s", run.name, rundir.SPEC, error)
                 return False
@@ -174,17 +204,36 @@ class Follower:
         anything = False
         while not self._end.is_set():
             with self._turn:
-                known = self._offsets.get(run.name)
-                if known is None or _size(run / rundir.EVENTS) <= known:
+                place, seen = self._places.get(run.name), _identity(run / rundir.EVENTS)
+                if place is None or (seen == self._files.get(run.name, seen) and seen[1] == place.searched):
                     break
-                with self._database.write() as connection:
-                    read = ingest.read_on(connection, run)
-                self._offsets[run.name] = known + read
-            if not read:
-                break  # half a line: the rest is being written
-            anything = True
-            self._bell.ring()
+                try:
+                    piece = tail.read_on(run / rundir.EVENTS, place)
+                except OSError as error:
+                    self._cannot_read(run, error)
+                    break
+                if piece.anything:
+                    with self._database.write() as connection:
+                        ingest.take(connection, run.name, piece)
+                self._places[run.name], self._files[run.name] = piece.place, seen
+            if piece.replaced:
+                log.warning("events.jsonl of run %s was cut off or replaced; reading it from its beginning", run.name)
+            if piece.place == place:
+                break
+            if piece.anything:
+                anything = True
+                self._bell.ring()
         return anything
+
+    def _tell(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            log.warning(problem)
+
+    def _cannot_read(self, run: Path, error: OSError) -> None:
+        if self._unread.get(run.name) != (reason := error.strerror or str(error)):
+            self._unread[run.name] = reason
+            log.warning("events.jsonl of run %s cannot be read: %s; trying again", run.name, reason)
 
     def _read_status(self, run: Path) -> bool:
         """Whether the run's state changed. An end is only told when everything said before it is in the index."""
@@ -194,7 +243,7 @@ class Follower:
             found = self._status(run)
             if found.state in ENDED and self._read_events(run):
                 found = self._status(run)
-            bundles, alerts = _bundles(run), [alert.model_dump() for alert in watchers.held(run)]
+            bundles, alerts = bundles_of(run), [alert.model_dump() for alert in watchers.held(run)]
             if self._told.get(run.name) == (found, bundles, alerts):
                 return False
             with self._database.write() as connection:
@@ -206,18 +255,14 @@ class Follower:
             return changed
 
     def _status(self, run: Path) -> Status:
-        last = self._store.latest(run.name, events.Finished.kind)
-        finished = events.Finished(**{key: value for key, value in last.items() if key != "kind"}) if last else None
-        try:
-            found = status(run, finished)
-        except (JsonError, LookupError, TypeError, ValueError) as error:
-            return Status("lost", f"The run's folder cannot be read: {error}.")
+        found = status_of(self._store, run)
         if found.state == "queued" and (problem := self._queue.problem(run)):
             return Status("queued", problem)
         return found
 
 
-def _labels(run: Path, ask: rundir.Ask) -> rundir.Labels:
+def labels_of(run: Path, ask: rundir.Ask) -> rundir.Labels:
+    """What a run is called: as it was asked for, where nobody said otherwise or that cannot be read."""
     try:
         return rundir.read_labels(run, ask)
     except (JsonError, OSError) as error:
@@ -225,11 +270,45 @@ def _labels(run: Path, ask: rundir.Ask) -> rundir.Labels:
         return rundir.Labels(ask.name, ask.notes, ask.tags)
 
 
-def _bundles(run: Path) -> list[str]:
+def status_of(store: Store, run: Path) -> Status:
+    """Where a run stands by its folder, and by its last word, which is in the index."""
+    last = store.latest(run.name, events.Finished.kind)
+    finished = events.Finished(**{key: value for key, value in last.items() if key != "kind"}) if last else None
+    try:
+        return status(run, finished)
+    except (JsonError, LookupError, TypeError, ValueError) as error:
+        return Status("lost", f"The run's folder cannot be read: {error}.")
+
+
+@dataclass
+class _Due:
+    """When to look next, on the monotonic clock, and what there was notice of."""
+
+    events: float = 0.0
+    status: float = 0.0
+    folders: float = 0.0
+    seen: set[Path] = field(default_factory=set)
+
+    def patience(self, live: bool) -> float:
+        dues = (self.folders, self.status, self.events) if live else (self.folders,)
+        return max(0.0, min(dues) - monotonic())
+
+
+def bundles_of(run: Path) -> list[str]:
+    """Names of the bundles that a run became."""
     try:
         return [bundle["name"] for bundle in rundir.read_document(run / rundir.SEALED).get("bundles", [])]
     except (JsonError, LookupError, TypeError):
         return []
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file it is, and its size."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_size
 
 
 def _size(path: Path) -> int:

@@ -1,28 +1,51 @@
 """Events into rows. The byte offset moves in the transaction that writes the rows, so a crash loses nothing.
 
-Nor does it double anything: rows are keyed by their place, so reading lines again changes nothing. Of a step that was
-done twice, because the run was resumed, the later row stands.
+Nor does it double anything: lines are read once, from the offset that stands in the index. What a resumed run does
+again was taken back before. A log that was cut off or replaced is read from its beginning, as another generation of
+itself.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from backend import tables
-from evidence import canonical, events, rundir
+from backend.database import insert
+from backend.runs import chunks, rows
+from backend.runs.answers import STEP_COLUMNS
+from backend.runs.rows import Row
+from backend.runs.tail import Piece
+from evidence import canonical, events
 from evidence.rundir import Ask, Labels
 from evidence.status import Status
 
-BLOCK_BYTES = 1 << 20
 PACE_WEIGHT = 0.05
 """Share of the newest step in the moving average from which the time left is told."""
+LOSS, SECONDS = STEP_COLUMNS.index("loss"), STEP_COLUMNS.index("step_seconds")
 SPARK_POINTS = 39
 """Kept losses of a run; its latest one makes them 40."""
+
+UNREAD: dict[str, Any] = {
+    "offset": 0,
+    "mark": "",
+    "invalid_lines": 0,
+    "phase": None,
+    "hardware": None,
+    "parameters": None,
+    "exact_match": None,
+    "step": 0,
+    "loss": None,
+    "learning_rate": None,
+    "tokens": 0,
+    "tokens_per_second": None,
+    "pace_seconds": None,
+    "spark": [],
+}
+"""What is known of a run none of whose events was read."""
 
 
 def add(connection: Connection, ask: Ask, labels: Labels) -> None:
@@ -38,19 +61,15 @@ def add(connection: Connection, ask: Ask, labels: Labels) -> None:
         "reason": "",
         "bundles": [],
         "alerts": [],
-        "offset": 0,
-        "invalid_lines": 0,
-        "step": 0,
-        "tokens": 0,
-        "spark": [],
+        **UNREAD,
+        "generation": 0,
         "revision": _revision(connection),
     }
-    connection.execute(insert(tables.runs).values(row).on_conflict_do_nothing())
+    connection.execute(insert(connection, tables.runs).values(row).on_conflict_do_nothing())
 
 
 def remove(connection: Connection, run_id: str) -> None:
-    for table in (tables.steps, tables.events):
-        connection.execute(delete(table).where(table.c.run == run_id))
+    _forget(connection, run_id)
     connection.execute(delete(tables.runs).where(tables.runs.c.id == run_id))
 
 
@@ -69,7 +88,7 @@ def set_status(
     """Write down where a run stands; False when that was known."""
     row = {
         "state": status.state,
-        "reason": status.reason,
+        "reason": status.reason.replace("\0", "�"),
         "started_at": status.started_at or None,
         "ended_at": status.ended_at or None,
         "bundles": bundles,
@@ -85,33 +104,27 @@ def set_status(
     return True
 
 
-def read_on(connection: Connection, run: Path) -> int:
-    """Read the next whole lines of a run's events into rows; returns how many bytes that were."""
-    known = connection.execute(select(tables.runs).where(tables.runs.c.id == run.name)).one_or_none()
-    if known is None:
-        return 0
-    lines, end = rundir.whole_lines(run / rundir.EVENTS, known.offset, BLOCK_BYTES)
-    if end == known.offset:
-        return 0
-    block = _Block(run.name, known.offset, dict(known._mapping), connection)
-    for line in lines:
-        block.read(line)
-    if block.steps:
-        statement = insert(tables.steps)
-        keys = ("run", "step")
-        changed = {name: statement.excluded[name] for name in tables.steps.c.keys() if name not in keys}  # noqa: SIM118
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), block.steps)
-    if block.others:
-        connection.execute(insert(tables.events).on_conflict_do_nothing(), block.others)
-    _change(connection, run.name, {**block.row, "offset": end})
-    return end - int(known.offset)
+def take(connection: Connection, run_id: str, piece: Piece) -> None:
+    """Turn a piece of a run's log into rows. A piece that does not begin where the index ends changes nothing."""
+    query = select(tables.runs).where(tables.runs.c.id == run_id)
+    known = connection.execute(query).mappings().one_or_none()
+    if known is None or known["offset"] != piece.start:
+        return
+    if piece.replaced:
+        _forget(connection, run_id)
+        _change(connection, run_id, {**UNREAD, "generation": known["generation"] + 1})
+        return
+    block = _Block(run_id, dict(known), connection)
+    for line, offset in piece.lines:
+        block.read(line, offset)
+    block.row["invalid_lines"] += piece.passed_over
+    block.write()
+    _change(connection, run_id, {**block.row, "offset": piece.place.offset, "mark": piece.place.mark})
 
 
-def tokens_per_second(row: events.Step) -> float | None:
-    """The row's own word, or for a row that has none its share of the tokens over its time."""
-    if row.tokens_per_second or row.step_seconds <= 0:
-        return row.tokens_per_second or None
-    return row.tokens / row.step / row.step_seconds
+def _forget(connection: Connection, run_id: str) -> None:
+    connection.execute(delete(tables.events).where(tables.events.c.run == run_id))
+    chunks.remove(connection, run_id)
 
 
 def is_kept(step: int, steps: int) -> bool:
@@ -148,66 +161,61 @@ def _revision(connection: Connection) -> int:
     return (connection.execute(select(func.max(tables.runs.c.revision))).scalar() or 0) + 1
 
 
+def _latest(values: dict[str, float | None]) -> dict[str, Any]:
+    """What the list of runs shows of a row. A number that is none is left out there: the run's reason tells of it."""
+    shown = {name: rows.finite(values.get(name)) for name in ("loss", "learning_rate", "tokens_per_second")}
+    return {**shown, "tokens": int(values.get("tokens") or 0)}
+
+
 @dataclass
 class _Block:
-    """Rows made of the lines from ``offset`` on, and the run's row brought up to them."""
+    """Rows made of lines, and the run's row brought up to them."""
 
     run: str
-    offset: int
     row: dict[str, Any]
     connection: Connection
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
+    newest: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.stride = _stride(self.row["steps"])
+
     others: list[dict[str, Any]] = field(default_factory=list)
 
-    def read(self, line: bytes) -> None:
-        self.offset += len(line) + 1
+    def read(self, line: bytes, offset: int) -> None:
+        if found := rows.recognized(line, offset):
+            self._step(*found)
+            return
         try:
             event = events.decode(line)
         except events.EventError:
             self.row["invalid_lines"] += 1
             return
         if isinstance(event, events.Step):
-            self._step(event)
+            self._step(*rows.of_event(event, offset))
         else:
             document = canonical.decode(line)
-            self.others.append({"run": self.run, "offset": self.offset, "kind": event.kind, "document": document})
+            self.others.append({"run": self.run, "offset": offset, "kind": event.kind, "document": document})
             self._other(event)
 
-    def _step(self, event: events.Step) -> None:
-        row = self.row
-        pace = tokens_per_second(event)
-        self.steps.append(
-            {
-                "run": self.run,
-                "step": event.step,
-                "offset": self.offset,
-                "loss": event.loss,
-                "grad_norm": event.grad_norm,
-                "param_norm": event.param_norm,
-                "learning_rate": event.learning_rate,
-                "tokens": event.tokens,
-                "step_seconds": event.step_seconds,
-                "tokens_per_second": pace,
-                "epoch": event.epoch,
-                "model_flops_utilization": event.model_flops_utilization or None,
-                "device_memory_bytes": event.device_memory_bytes or None,
-                "device_memory_peak_bytes": event.device_memory_peak_bytes or None,
-            }
-        )
-        if event.step > 1:  # the first step may wait for the compiler
-            before = row["pace_seconds"]
-            row["pace_seconds"] = (
-                event.step_seconds if before is None else (before + PACE_WEIGHT * (event.step_seconds - before))
-            )
-        if is_kept(event.step, row["steps"]):
-            row["spark"] = [*row["spark"], event.loss][:SPARK_POINTS]
-        row.update(
-            step=event.step,
-            loss=event.loss,
-            learning_rate=event.learning_rate,
-            tokens=event.tokens,
-            tokens_per_second=pace,
-        )
+    def write(self) -> None:
+        if self.newest:
+            self.row.update(_latest(dict(zip(STEP_COLUMNS, map(rows.told, self.newest), strict=True))))
+        chunks.append(self.connection, self.run, self.steps)
+        self.steps = []
+        if self.others:
+            self.connection.execute(insert(self.connection, tables.events).on_conflict_do_nothing(), self.others)
+            self.others = []
+
+    def _step(self, step: Row, values: tuple[float, ...]) -> None:
+        number, row = step.step, self.row
+        self.steps.append(step)
+        if number > 1:  # the first step may wait for the compiler
+            seconds, before = values[SECONDS], row["pace_seconds"]
+            row["pace_seconds"] = seconds if before is None else before + PACE_WEIGHT * (seconds - before)
+        if not (number - 1) % self.stride and math.isfinite(values[LOSS]):
+            row["spark"] = [*row["spark"], values[LOSS]][:SPARK_POINTS]
+        row["step"], self.newest = number, values
 
     def _other(self, event: events.Event) -> None:
         if isinstance(event, events.Phase):
@@ -222,17 +230,9 @@ class _Block:
             self.row["exact_match"] = event.exact_match
 
     def _take_back(self, step: int) -> None:
-        """The run stands at ``step`` again: rows of later steps go, here and in the index."""
-        steps, run = tables.steps, self.run
-        self.connection.execute(delete(steps).where(steps.c.run == run, steps.c.step > step))
-        self.steps = [row for row in self.steps if row["step"] <= step]
-        query = select(steps).where(steps.c.run == run, steps.c.step == step)
-        known = self.connection.execute(query).mappings().one_or_none()
-        row = next((dict(row) for row in reversed(self.steps) if row["step"] == step), dict(known or {}))
-        stride = _stride(self.row["steps"])
-        self.row.update(
-            step=step,
-            tokens=row.get("tokens", 0),
-            **{name: row.get(name) for name in ("loss", "learning_rate", "tokens_per_second")},
-            spark=self.row["spark"][: -(-step // stride)],
-        )
+        """The run stands at ``step`` again: rows of later steps go."""
+        self.write()
+        row = chunks.take_back(self.connection, self.run, step)
+        known = chunks.unpacked(row) if row else {}
+        self.newest = ()
+        self.row.update(_latest(known), step=step, spark=self.row["spark"][: -(-step // self.stride)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path as Folder
 from typing import Annotated, Literal
 
@@ -32,8 +34,9 @@ from backend.runs.answers import (
     StepColumn,
     SystemColumns,
 )
-from backend.runs.thin import thin
-from backend.server import Here
+from backend.runs.rows import plain
+from backend.runs.view import Curves
+from backend.server import Here, Server
 from evidence import attempts
 
 LARGEST_STEP = 2**53 - 1
@@ -61,7 +64,7 @@ def create_run(server: Here, request: RunRequest, response: Response) -> Run:
     return reading.whole(server, run)
 
 
-@router.get("", operation_id="listRuns")
+@router.get("", operation_id="listRuns", response_model=RunPage)
 def list_runs(
     server: Here,
     q: Annotated[str, Query(max_length=200, description="Part of the name, id, config or notes")] = "",
@@ -69,11 +72,12 @@ def list_runs(
     tag: Annotated[str, Query(max_length=50)] = "",
     archived: Annotated[bool | None, Query(description="Only those that are archived, or only the others")] = None,
     sort: Annotated[Literal["created", "-created", "name", "-name", "loss", "-loss"], Query()] = "-created",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     cursor: Annotated[str, Query(max_length=200)] = "",
-) -> RunPage:
+) -> Response:
     """Runs from the index, newest first unless told otherwise."""
-    return server.store.page(q=q, state=state, tag=tag, archived=archived, sort=sort, limit=limit, cursor=cursor)
+    text = server.store.page(q=q, state=state, tag=tag, archived=archived, sort=sort, limit=limit, cursor=cursor)
+    return Response(text, media_type="application/json")
 
 
 @router.get("/{id}", operation_id="showRun")
@@ -133,19 +137,46 @@ def seal_run(server: Here, run: Known, request: SealRequest) -> BundleSummary:
     return server.library.summary(name)
 
 
-@router.get("/{id}/metrics", operation_id="showMetrics")
-def show_metrics(
-    server: Here,
-    run: Known,
+@dataclass(frozen=True)
+class Wanted:
+    """Columns of a run's steps, ``from_step`` and ``to_step`` included."""
+
+    names: list[StepColumn]
+    first: int
+    last: int
+    buckets: int | None
+
+
+def _wanted(
     keys: Annotated[str, Query(max_length=200, description=f"Comma-separated, of {', '.join(STEP_COLUMNS)}")] = "",
     from_step: StepQuery = None,
     to_step: StepQuery = None,
     buckets: Annotated[int | None, Query(ge=1, le=100_000, description="Thin out to this many buckets")] = None,
-) -> Columns:
-    """Columns of the run's steps, ``from_step`` and ``to_step`` included."""
-    names = [_column(key) for key in keys.split(",") if key] or list(STEP_COLUMNS)
-    columns = server.store.columns(run.name, names, from_step or 0, LARGEST_STEP if to_step is None else to_step)
-    return thin(columns, buckets) if buckets else columns
+) -> Wanted:
+    names = [_column(key) for key in dict.fromkeys(keys.split(",")) if key] or list(STEP_COLUMNS)
+    return Wanted(names, from_step or 0, LARGEST_STEP if to_step is None else to_step, buckets)
+
+
+def _curves(server: Server, run: Folder, wanted: Wanted) -> Curves:
+    return server.store.curves(run.name, wanted.names, wanted.first, wanted.last, wanted.buckets)
+
+
+@router.get("/{id}/metrics", operation_id="showMetrics", response_model=Columns)
+def show_metrics(server: Here, run: Known, wanted: Annotated[Wanted, Depends(_wanted)]) -> Response:
+    """Columns of the run's steps. In buckets, no extreme value is lost, nor is a step whose value was no number."""
+    return Response(_curves(server, run, wanted).json(), media_type="application/json")
+
+
+@router.get(
+    "/{id}/columns",
+    operation_id="showColumns",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def show_columns(server: Here, run: Known, wanted: Annotated[Wanted, Depends(_wanted)]) -> Response:
+    """The same as metrics for whoever reads many: a line of JSON ``{"rows", "columns"}``, padded to a multiple of eight
+    bytes, then each column as that many little-endian float64."""
+    return Response(_curves(server, run, wanted).binary(), media_type="application/octet-stream")
 
 
 def _column(key: str) -> StepColumn:
@@ -202,16 +233,15 @@ def list_predictions(server: Here, run: Known, step: StepQuery = None) -> Predic
 )
 def export_run(server: Here, run: Known) -> StreamingResponse:
     """Every step as CSV."""
-    columns = server.store.columns(run.name, list(STEP_COLUMNS), 0, LARGEST_STEP)
+    curves = server.store.curves(run.name, list(STEP_COLUMNS), 0, LARGEST_STEP)
     headers = {"Content-Disposition": f'attachment; filename="{run.name}.csv"'}
-    return StreamingResponse(_csv(columns), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(_csv(curves), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _csv(columns: Columns) -> Iterator[str]:
-    names = list(columns.columns)
-    rows = zip(columns.step, *columns.columns.values(), strict=True)
-    yield ",".join(["step", *names]) + "\r\n"
-    for row in rows:
-        line = io.StringIO()
-        csv.writer(line).writerow(["" if value is None else value for value in row])
-        yield line.getvalue()
+def _csv(curves: Curves) -> Iterator[str]:
+    yield ",".join(["step", *curves.columns]) + "\r\n"
+    rows = zip(curves.steps.tolist(), *map(plain, curves.columns.values()), strict=True)
+    while block := list(islice(rows, 1000)):
+        text = io.StringIO()
+        csv.writer(text).writerows([["" if value is None else value for value in row] for row in block])
+        yield text.getvalue()

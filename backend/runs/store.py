@@ -9,16 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from backend.database import Database
 from backend.errors import on_field
-from backend.runs import ingest
-from backend.runs.answers import Alert, Columns, RunPage, RunSummary
-from backend.tables import events, runs, steps
+from backend.runs import chunks, ingest, rows, view
+from backend.runs.answers import STEP_COLUMNS, Alert, RunSummary
+from backend.runs.view import Curves
+from backend.tables import events, runs
 from evidence import attempts, canonical
 from evidence.events import Resumed, decode
 from evidence.status import LIVE
+
+MOST_TEXTS = 20_000
+"""Summaries that are kept as JSON: some twenty megabytes, once somebody has asked for so many."""
 
 BUSY = ("starting", "running", "stopping")
 SORTS = {"created": runs.c.id, "name": runs.c.name, "loss": runs.c.loss}
@@ -37,11 +41,13 @@ class Standing:
     device: str
     state: str
     offset: int
+    mark: str
 
 
 class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._texts: dict[str, tuple[int, str]] = {}
 
     def has(self, run_id: str) -> bool:
         with self.database.read() as connection:
@@ -50,8 +56,8 @@ class Store:
     def standings(self) -> list[Standing]:
         """Every run, oldest first."""
         with self.database.read() as connection:
-            rows = connection.execute(select(runs.c.id, runs.c.device, runs.c.state, runs.c.offset).order_by(runs.c.id))
-            return [Standing(*row) for row in rows]
+            query = select(runs.c.id, runs.c.device, runs.c.state, runs.c.offset, runs.c.mark).order_by(runs.c.id)
+            return [Standing(*row) for row in connection.execute(query)]
 
     def counts(self) -> tuple[int, int]:
         """Runs that run, and runs that wait."""
@@ -85,50 +91,71 @@ class Store:
             positions = _positions(connection) if rows else {}
         return [_summary(row, positions) for row in rows], latest
 
+    def heads(self, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """How far each run's events are in the index: the generation of its log, and the byte."""
+        query = select(runs.c.id, runs.c.generation, runs.c.offset).where(runs.c.id.in_(run_ids))
+        with self.database.read() as connection:
+            return {row.id: (row.generation, row.offset) for row in connection.execute(query)}
+
     def page(
         self, *, q: str, state: str | None, tag: str, archived: bool | None, sort: str, limit: int, cursor: str
-    ) -> RunPage:
-        """One page of runs. Raises Invalid for a cursor that no page gave."""
+    ) -> str:
+        """One page of runs, as the JSON of a RunPage. Raises Invalid for a cursor that no page gave."""
         query = select(runs)
         if q:
             pattern = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
             columns = (runs.c.name, runs.c.id, runs.c.config, runs.c.notes)
-            query = query.where(or_(*(column.like(pattern, escape="\\") for column in columns)))
+            query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
         if state:
             query = query.where(runs.c.state == state)
         if archived is not None:
             query = query.where(runs.c.archived == archived)
         if tag:
-            tags = func.json_each(runs.c.tags).table_valued("value")
-            query = query.where(select(tags.c.value).where(tags.c.value == tag).exists())
+            query = query.where(_tagged(tag, self.database.dialect))
         with self.database.read() as connection:
             total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-            rows = connection.execute(_after(query, sort, cursor).limit(limit + 1)).all()
-            positions = _positions(connection)
+            shown = _after(query, sort, cursor).limit(limit + 1)
+            named = shown.with_only_columns(runs.c.id, runs.c.revision, SORTS[sort.removeprefix("-")].label("value"))
+            rows = connection.execute(named).all()
+            texts = self._texts_of(connection, {row.id: row.revision for row in rows[:limit]})
         following = _cursor(rows[limit - 1], sort) if len(rows) > limit else None
-        return RunPage(runs=[_summary(row, positions) for row in rows[:limit]], total=total, next_cursor=following)
+        end = json.dumps({"total": total, "next_cursor": following})
+        return f'{{"runs":[{",".join(texts)}],{end[1:]}'
 
-    def columns(self, run_id: str, names: Sequence[str], from_step: int, to_step: int) -> Columns:
-        """The run's steps as columns, in the order of steps."""
-        query = (
-            select(steps.c.step, *(steps.c[name] for name in names))
-            .where(steps.c.run == run_id, steps.c.step.between(from_step, to_step))
-            .order_by(steps.c.step)
-        )
-        with self.database.read() as connection:
-            return _columns(names, connection.execute(query).all())
+    def _texts_of(self, connection: Connection, revisions: dict[str, int]) -> list[str]:
+        """The summaries of runs as JSON. One is put into words when its row has changed, not when it is asked for."""
+        known = self._texts
+        new = [run_id for run_id, revision in revisions.items() if known.get(run_id, (0, ""))[0] != revision]
+        if len(known) > MOST_TEXTS:
+            known = self._texts = {}
+            new = list(revisions)
+        positions = _positions(connection) if new else {}
+        for start in range(0, len(new), 500):
+            query = select(runs).where(runs.c.id.in_(new[start : start + 500]))
+            for row in connection.execute(query):
+                # A place in the queue changes without its row.
+                revision = row.revision if row.state != "queued" else -1
+                known[row.id] = revision, json.dumps(_told(row, positions), ensure_ascii=False)
+        return [known[run_id][1] for run_id in revisions]
 
-    def steps_after(self, run_id: str, names: Sequence[str], offset: int, limit: int) -> tuple[Columns, int]:
-        """Up to ``limit`` steps whose lines end behind byte ``offset``, and where the last of them ends."""
-        query = (
-            select(steps.c.offset, steps.c.step, *(steps.c[name] for name in names))
-            .where(steps.c.run == run_id, steps.c.offset > offset)
-            .order_by(steps.c.offset)
-            .limit(limit)
-        )
+    def curves(self, run_id: str, names: Sequence[str], first: int, last: int, buckets: int | None = None) -> Curves:
+        """Columns of the steps from ``first`` to ``last``, thinned out to ``buckets`` if there are more."""
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return _columns(names, [row[1:] for row in rows]), rows[-1][0] if rows else offset
+            if buckets and len(names) == 1:
+                found = view.outline(connection, run_id, names[0], first, last, buckets)
+                if found is not None:
+                    return found
+            whole = view.read(connection, run_id, names, first, last)
+        return view.thin(whole, buckets) if buckets else whole
+
+    def steps_after(self, run_id: str, offset: int, limit: int) -> tuple[dict[str, list[Any]], int]:
+        """Up to ``limit`` steps whose lines end behind byte ``offset``, as columns, and where the last of them ends."""
+        with self.database.read() as connection:
+            found = chunks.rows_after(connection, run_id, offset, limit)
+        if not found:
+            return {}, offset
+        columns = zip(STEP_COLUMNS, map(rows.plain, rows.transposed(found)), strict=True)
+        return {"step": [row.step for row in found], **dict(columns)}, found[-1].offset
 
     def events_after(self, run_id: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """Up to ``limit`` events (steps aside) whose lines end behind byte ``offset``, and where the last one ends."""
@@ -161,11 +188,10 @@ class Store:
             return connection.execute(select(runs.c.invalid_lines).where(runs.c.id == run_id)).scalar() or 0
 
 
-def _columns(names: Sequence[str], rows: Sequence[Any]) -> Columns:
-    series = list(zip(*rows, strict=True)) if rows else [()] * (len(names) + 1)
-    return Columns(
-        step=list(series[0]), columns={name: list(values) for name, values in zip(names, series[1:], strict=True)}
-    )
+def _tagged(tag: str, dialect: str) -> ColumnElement[bool]:
+    each = func.json_array_elements_text if dialect == "postgresql" else func.json_each
+    tags = each(runs.c.tags).table_valued("value")
+    return select(tags.c.value).where(tags.c.value == tag).exists()
 
 
 def _positions(connection: Connection) -> dict[str, int]:
@@ -179,9 +205,14 @@ def _positions(connection: Connection) -> dict[str, int]:
 
 
 def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
+    return RunSummary(**_told(row, positions))
+
+
+def _told(row: Row[Any], positions: dict[str, int]) -> dict[str, Any]:
+    """The fields of a RunSummary."""
     left = row.steps - row.step
     going = row.state in ("running", "stopping") and row.pace_seconds is not None
-    return RunSummary(
+    return dict(  # noqa: C408 - names, as the model has them
         id=row.id,
         name=row.name,
         state=row.state,
@@ -214,7 +245,7 @@ def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
 def _spark(row: Row[Any]) -> list[float]:
     """The kept losses, and the latest one unless it is kept already."""
     kept = ingest.is_kept(row.step, row.steps) or not row.step
-    return list(row.spark) if kept else [*row.spark, row.loss]
+    return list(row.spark) if kept or row.loss is None else [*row.spark, row.loss]
 
 
 def _after(query: Select[Any], sort: str, cursor: str) -> Select[Any]:
@@ -233,9 +264,8 @@ def _after(query: Select[Any], sort: str, cursor: str) -> Select[Any]:
     return query.where(or_(beyond, and_(column == value, runs.c.id < run_id), column.is_(None)))
 
 
-def _cursor(row: Row[Any], sort: str) -> str:
-    value = row._mapping[SORTS[sort.removeprefix("-")]]
-    return base64.urlsafe_b64encode(json.dumps([sort, value, row.id]).encode()).decode()
+def _cursor(row: Any, sort: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort, row.value, row.id]).encode()).decode()
 
 
 def _parse_cursor(text: str, sort: str) -> tuple[str | float | None, str]:

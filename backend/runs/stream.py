@@ -7,32 +7,37 @@ a restarted server all resume at their cursor, and see every step exactly once.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Any
 
+from anyio import BrokenResourceError
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.errors import NotFound, on_field
 from backend.runs import reading
 from backend.runs.answers import (
-    STEP_COLUMNS,
-    EventsBlock,
     Hello,
     LogBlock,
-    MetricsBlock,
+    Restart,
     RunSummary,
     StreamEvent,
 )
 from backend.server import Here, Server
 from evidence import events, rundir
 
-ROUND_SECONDS, SUMMARY_SECONDS, LOG_SECONDS, QUIET_SECONDS = 0.1, 0.25, 0.2, 5.0
+SUMMARY_SECONDS, LOG_SECONDS, QUIET_SECONDS = 0.25, 0.2, 5.0
+PAUSE_SECONDS, REST, LONGEST_PAUSE_SECONDS = 0.002, 4, 0.1
+"""Between two reads for one client: a little, and so many times what the read took. A row that comes alone is sent at
+once, rows that come by thousands are sent in blocks, and many clients share the server."""
+
 MOST_STEPS, MOST_EVENTS, LOG_BYTES, MOST_RUNS = 5_000, 1_000, 64 << 10, 100
 
 router = APIRouter(tags=["runs"])
@@ -41,15 +46,17 @@ router = APIRouter(tags=["runs"])
 @dataclass(frozen=True)
 class Place:
     """How far one run was sent: its steps and its other events, each up to a byte of events.jsonl, and its log up to
-    a byte of output.log (-1: not begun)."""
+    a byte of output.log (-1: not begun). ``generation``: of events.jsonl, which may have been replaced since."""
 
     run: str
     steps: int = 0
     events: int = 0
     log: int = -1
+    generation: int = 0
 
     def __str__(self) -> str:
-        return f"{self.run}:{self.steps}:{self.events}" + (f":{self.log}" if self.log >= 0 else "")
+        log = f":{self.log}" if self.log >= 0 else ""
+        return f"{self.run}:{self.steps}:{self.events}{log}" + (f":g{self.generation}" if self.generation else "")
 
 
 def cursor_text(places: Iterable[Place]) -> str:
@@ -62,10 +69,11 @@ def parse_cursor(text: str) -> list[Place]:
     places = []
     for item in text.split(",") if text else []:
         run, *offsets = item.split(":")
-        whole = all(offset.isascii() and offset.isdigit() and len(offset) < 16 for offset in offsets)
+        generation = offsets.pop()[1:] if offsets and offsets[-1].startswith("g") else "0"
+        whole = all(offset.isascii() and offset.isdigit() and len(offset) < 16 for offset in [*offsets, generation])
         if not rundir.RUN_ID.fullmatch(run) or len(offsets) not in (2, 3) or not whole:
             raise ValueError(item)
-        places.append(Place(run, *map(int, offsets)))
+        places.append(replace(Place(run, *map(int, offsets)), generation=int(generation)))
     return places
 
 
@@ -110,13 +118,27 @@ async def stream(server: Here, wish: Annotated[Wish, Depends(_wish)]) -> AsyncIt
             began = monotonic()
             rung.clear()
             messages = await run_sync(client.read)
+            pause = min(PAUSE_SECONDS + REST * (monotonic() - began), LONGEST_PAUSE_SECONDS)
             for message in messages:
                 yield message  # type: ignore[misc]
             if client.behind:
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(rung.wait(), client.patience)
-            await asyncio.sleep(max(0.0, began + ROUND_SECONDS - monotonic()))
+            await asyncio.sleep(pause)
+
+
+class Unread:
+    """ASGI layer: a client that goes away while it is being sent something is no error of ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except* BrokenResourceError:
+            pass
 
 
 class _Client:
@@ -128,6 +150,7 @@ class _Client:
         self._revision = 0
         self._summaries: dict[str, RunSummary] = {}
         self._told: dict[str, float] = {}
+        self._read: dict[str, tuple[int, int]] = {}
         self.behind = False
 
     @property
@@ -145,9 +168,16 @@ class _Client:
         self.behind = False
         self._look_up_summaries()
         messages: list[ServerSentEvent] = []
-        for run_id in self._places:
-            messages += self._steps(run_id)
-            messages += self._events(run_id)
+        heads = self._store.heads(list(self._places)) if self._places else {}
+        for run_id, head in heads.items():
+            if head != self._read.get(run_id):
+                behind, self.behind = self.behind, False
+                messages += self._restart(run_id, head[0])
+                messages += self._steps(run_id)
+                messages += self._events(run_id)
+                if not self.behind:
+                    self._read[run_id] = head
+                self.behind |= behind
             if self._wish.log:
                 messages += self._log(run_id)
         return messages if self.behind else [*messages, *self._due_summaries()]
@@ -165,15 +195,21 @@ class _Client:
             self._told[run_id] = now
         return [_message("summary", self._summaries.pop(run_id)) for run_id in due]
 
+    def _restart(self, run_id: str, generation: int) -> list[ServerSentEvent]:
+        place = self._places[run_id]
+        if place.generation == generation:
+            return []
+        begun = place.steps or place.events
+        self._places[run_id] = replace(place, steps=0, events=0, generation=generation)
+        return [_message("restart", Restart(run=run_id))] if begun else []
+
     def _steps(self, run_id: str) -> list[ServerSentEvent]:
         place = self._places[run_id]
-        found, end = self._store.steps_after(run_id, STEP_COLUMNS, place.steps, MOST_STEPS)
-        if not found.step:
+        columns, end = self._store.steps_after(run_id, place.steps, MOST_STEPS)
+        if not columns:
             return []
-        self.behind |= len(found.step) == MOST_STEPS
-        columns: dict[str, list[int | float | None]] = {"step": [*found.step]}
-        columns |= {name: [*values] for name, values in found.columns.items()}
-        return [self._move(replace(place, steps=end), "metrics", MetricsBlock(run=run_id, columns=columns))]
+        self.behind |= len(columns["step"]) == MOST_STEPS
+        return [self._move(replace(place, steps=end), "metrics", {"run": run_id, "columns": columns})]
 
     def _events(self, run_id: str) -> list[ServerSentEvent]:
         place = self._places[run_id]
@@ -181,7 +217,7 @@ class _Client:
         if not found:
             return []
         self.behind |= len(found) == MOST_EVENTS
-        return [self._move(replace(place, events=end), "events", EventsBlock(run=run_id, events=found))]
+        return [self._move(replace(place, events=end), "events", {"run": run_id, "events": found})]
 
     def _log(self, run_id: str) -> list[ServerSentEvent]:
         place, run = self._places[run_id], self._root / run_id
@@ -196,12 +232,14 @@ class _Client:
         if not piece.text:
             self._places[run_id] = moved  # nothing but repeated events
             return []
-        return [self._move(moved, "log", LogBlock(run=run_id, offset=piece.next_offset, text=piece.text))]
+        block = LogBlock(run=run_id, offset=piece.next_offset, text=piece.text)
+        return [self._move(moved, "log", block.model_dump())]
 
-    def _move(self, place: Place, event: str, data: BaseModel) -> ServerSentEvent:
+    def _move(self, place: Place, event: str, data: dict[str, Any]) -> ServerSentEvent:
         self._places[place.run] = place
-        return _message(event, data, cursor_text(self._places.values()))
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+        return ServerSentEvent(event=event, raw_data=text, id=cursor_text(self._places.values()))
 
 
-def _message(event: str, data: BaseModel, id: str | None = None) -> ServerSentEvent:
-    return ServerSentEvent(event=event, raw_data=data.model_dump_json(), id=id)
+def _message(event: str, data: BaseModel) -> ServerSentEvent:
+    return ServerSentEvent(event=event, raw_data=data.model_dump_json())

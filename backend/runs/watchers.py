@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from backend.runs.answers import Alert
+from backend.runs.answers import Alert, StepColumn
+from backend.runs.rows import plain
 from backend.runs.store import Store
 from backend.settings import Thresholds
 from evidence import canonical, events, rundir
@@ -94,15 +95,19 @@ class Watchers:
         shown = self._store.summary(run.name)
         if not shown.step:
             return found
-        names = ("loss", "tokens_per_second", "step_seconds")
-        first = self._store.columns(run.name, names, 1, 2 * bounds.window).columns
-        last = self._store.columns(run.name, names, max(1, shown.step - bounds.history + 1), shown.step).columns
+        names: tuple[StepColumn, ...] = ("loss", "tokens_per_second", "step_seconds")
+        first = self._columns(run.name, names, 1, 2 * bounds.window)
+        last = self._columns(run.name, names, max(1, shown.step - bounds.history + 1), shown.step)
         found |= losses(_numbers(first["loss"]), _numbers(last["loss"]), bounds)
         found |= throughput(_finite(last["tokens_per_second"]), bounds)
         if shown.phase == "training" and shown.step < shown.steps:
             quiet = time.time() - (run / rundir.EVENTS).stat().st_mtime
             found |= stall(quiet, _finite(last["step_seconds"]), bounds)
         return found
+
+    def _columns(self, run_id: str, names: tuple[StepColumn, ...], first: int, last: int) -> dict[str, list[Any]]:
+        curves = self._store.curves(run_id, names, first, last)
+        return {name: plain(column) for name, column in curves.columns.items()}
 
 
 def held(run: Path) -> list[Alert]:

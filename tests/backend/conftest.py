@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,40 @@ PREFLIGHT_JOB = (sys.executable, "-m", "tests.preflight_job")
 REPLAY_JOB = (sys.executable, "-m", "tests.replay_job")
 
 
+_postgres = ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _index_in_postgres() -> Iterator[None]:
+    """With ASSAY_TEST_POSTGRES=1, every test's index is kept in a real PostgreSQL server."""
+    global _postgres
+    if not os.environ.get("ASSAY_TEST_POSTGRES"):
+        yield
+        return
+    from tests import postgres
+
+    with postgres.server() as _postgres:
+        yield
+
+
+def database_url(home: Path) -> str:
+    """Of the index of ``home``; empty for a file in it."""
+    if not _postgres:
+        return ""
+    from tests import postgres
+
+    return postgres.database(_postgres, home)
+
+
+def delete_index(home: Path) -> None:
+    for path in home.glob("assay.db*"):
+        path.unlink()
+    if url := database_url(home):
+        from tests import postgres
+
+        postgres.drop(url)
+
+
 def trainer(step_seconds: float) -> tuple[str, ...]:
     return (sys.executable, "-m", "tests.backend.trainer", str(step_seconds))
 
@@ -44,6 +79,7 @@ def make_settings(place: Path, step_seconds: float = 0.001, **more: Any) -> Sett
     home = make_home(place) if not (place / "home").exists() else place / "home"
     parts: dict[str, Any] = {
         "home": home,
+        "database_url": database_url(home),
         "demo": False,
         "submissions": place / "submissions",
         "configs": place / "configs",

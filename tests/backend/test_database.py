@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, inspect
 
 from backend.database import HEAD, MIGRATIONS, Database, migrate
 
-TABLES = ("runs", "steps", "events")
+TABLES = ("runs", "rows", "chunks", "events")
 
 
 def _shape(connection: Connection) -> dict[str, Any]:

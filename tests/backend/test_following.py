@@ -12,7 +12,7 @@ import pytest
 from evidence import rundir
 from tests import runs
 from tests.backend.client import Client, serving, until
-from tests.backend.conftest import make_settings
+from tests.backend.conftest import delete_index, make_settings
 
 LONG = {"training.steps": 5_000}
 
@@ -82,8 +82,7 @@ def test_the_index_can_be_deleted(tmp_path: Path) -> None:
         client.until_state(cancelled, "stopped", "finished")
         before = [shown(client, run) for run in (finished, cancelled)]
         page = client.get("/runs").json()
-    for path in (tmp_path / "home").glob("assay.db*"):
-        path.unlink()
+    delete_index(tmp_path / "home")
     with serving(make_settings(tmp_path)) as client:
         until(lambda: client.get("/runs").json(), lambda item: item["total"] == 2)
         client.until_state(cancelled, "stopped", "finished")

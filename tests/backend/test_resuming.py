@@ -10,7 +10,7 @@ from evidence.trust import WITNESS, Key, Trust, read_public
 from evidence.verify import verify
 from tests import runs
 from tests.backend.client import Client, serving, until
-from tests.backend.conftest import make_settings
+from tests.backend.conftest import delete_index, make_settings
 
 LONG = {"training.steps": 60, "checkpoints.every_steps": 10}
 
@@ -75,8 +75,7 @@ def test_an_index_made_anew_knows_a_resumed_run_alike(tmp_path: Path) -> None:
         client.until_state(run, "starting", "running", "finished")
         client.until_state(run, "finished")
         before = [client.get(f"/runs/{run}{path}").json() for path in ("", "/metrics", "/evaluations", "/samples")]
-    for path in (tmp_path / "home").glob("assay.db*"):
-        path.unlink()
+    delete_index(tmp_path / "home")
     with serving(home) as client:
         client.until_state(run, "finished")
         after = [client.get(f"/runs/{run}{path}").json() for path in ("", "/metrics", "/evaluations", "/samples")]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.backend.client import PATIENCE_SECONDS, Client, until
-from tests.backend.conftest import TINY, make_home
+from tests.backend.conftest import TINY, database_url, make_home
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +29,7 @@ def _environment(place: Path, **variables: Any) -> dict[str, str]:
         "ASSAY_HOME": str(place / "home"),
         "ASSAY_SUBMISSIONS": str(place / "submissions"),
         "ASSAY_DEMO": "0",
+        "ASSAY_DATABASE_URL": database_url(place / "home"),
         **{name: str(value) for name, value in variables.items()},
     }
 

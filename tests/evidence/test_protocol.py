@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,36 @@ def test_every_kind_of_event_comes_back_as_it_was(ended_run: Path) -> None:
     decoded = [events.decode(line) for line in lines]
     assert [events.encode(event).encode() for event in decoded] == lines
     assert {event.kind for event in decoded} == set(events.KINDS) - {"warning", "resumed"}
+
+
+_HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+_FINITE, _ANY = st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False)
+_COUNTS = st.integers(0, canonical.LARGEST_INTEGER)
+STEPS = st.builds(
+    events.Step, time=st.just("2026-01-31T12:00:00.000000Z"), step=_COUNTS, epoch=_FINITE, loss=_ANY, grad_norm=_ANY,
+    param_norm=_ANY, learning_rate=_FINITE, examples=_COUNTS, tokens=_COUNTS, supervised_tokens=_COUNTS,
+    batch_sha256=_HEX, step_seconds=_FINITE, monotonic_ns=_COUNTS, prev=_HEX, hash=st.just(""),
+    tokens_per_second=_FINITE, model_flops_utilization=_FINITE, device_memory_bytes=_COUNTS,
+    device_memory_peak_bytes=_COUNTS,
+)  # fmt: skip
+"""Step rows; infinite ones too (a NaN is not equal to itself, so it has a test of its own)."""
+
+
+@given(STEPS)
+def test_a_row_that_is_put_together_by_hand_is_its_canonical_line(step: events.Step) -> None:
+    found, line = events.chain(step)
+    row = events.chained(step)
+    assert (row.hash, events.encode(row)) == (found, line)
+    assert events.link(canonical.decode(line)) == found
+    assert events.decode(line) == row
+
+
+@given(STEPS, st.sampled_from(events.NUMBERS))
+def test_what_is_no_number_is_said_in_a_word(step: events.Step, name: str) -> None:
+    _, line = events.chain(replace(step, **{name: math.nan}))
+    assert f'"{name}":"NaN"' in line
+    assert math.isnan(getattr(events.decode(line), name))
+    assert events.encode(events.decode(line)) == line
 
 
 def test_a_torn_last_line_is_left_for_the_next_read(tmp_path: Path) -> None:

@@ -50,6 +50,17 @@ describe('run stream', () => {
     expect(one.logged).toHaveBeenCalledTimes(1)
   })
 
+  test('a log that was replaced begins anew', async () => {
+    const stream = createRunStream()
+    const restart = vi.fn()
+    stream.watch({ run: 'a', restart })
+    await settled()
+    FakeEventSource.latest.send('restart', { run: 'other' })
+    expect(restart).toHaveBeenCalledTimes(1)
+    FakeEventSource.latest.send('restart', { run: 'a' })
+    expect(restart).toHaveBeenCalledTimes(2)
+  })
+
   test('a refused connection is opened again where it stood, later each time', async () => {
     const stream = createRunStream()
     const restart = vi.fn()

@@ -136,7 +136,7 @@ function addressOf(watchers: ReadonlySet<Watcher>): string {
   return `/stream?${query}`
 }
 
-/** `&cursor=` with the places of the runs that are watched on; a place is `run:offset` or `run:offset:offset`. */
+/** `&cursor=` with the places of the runs that are watched on; a place is `run:` and what only the server reads. */
 function cursorOf(watchers: ReadonlySet<Watcher>, places: Map<string, string>): string {
   const watched = new Set([...watchers].map((watcher) => watcher.run))
   for (const run of [...places.keys()]) if (!watched.has(run)) places.delete(run)
@@ -159,6 +159,9 @@ function route(source: EventSource, watchers: ReadonlySet<Watcher>, places: Map<
   })
   each<EventsBlock>('events', (watcher, block) => {
     if (watcher.run === block.run) watcher.events?.(block)
+  })
+  each<{ run: string }>('restart', (watcher, { run }) => {
+    if (watcher.run === run) watcher.restart?.()
   })
   each<LogBlock>('log', (watcher, block) => {
     if (watcher.run === block.run) watcher.logged?.(block)

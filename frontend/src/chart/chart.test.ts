@@ -17,6 +17,11 @@ describe('columns', () => {
     expect(columns.names()).toEqual(['step', 'loss', 'grad_norm'])
     expect(columns.column('nothing')).toBeUndefined()
   })
+  test('a word stands for what is no number', () => {
+    const columns = createColumns()
+    columns.append({ step: [1, 2, 3], loss: ['NaN', '-Infinity', 2] })
+    expect([...(columns.column('loss') ?? [])]).toEqual([Number.NaN, Number.NEGATIVE_INFINITY, 2])
+  })
   test('steps that are done again replace what was there from their first on', () => {
     const columns = createColumns()
     columns.append({ step: [1, 2, 3, 4], loss: [4, 3, 2, 1], grad_norm: [1, 1, 1, 1] })

@@ -1,6 +1,7 @@
 /** The rows of one run as growing typed arrays: append blocks of columns, read them without copying. */
 
-export type Block = Readonly<Record<string, readonly (number | null)[]>>
+/** `null`: the row says nothing. A word stands for what is no number: NaN, Infinity, -Infinity. */
+export type Block = Readonly<Record<string, readonly (number | string | null)[]>>
 
 export interface Columns {
   /** Appends a block. One that begins at or before the last known step replaces the rows from there on. */
@@ -42,11 +43,11 @@ export function createColumns(key = 'step'): Columns {
       const keys = block[key] ?? []
       const first = keys[0]
       if (first === undefined || first === null) return 0
-      cut(rowsBefore(writable(key).subarray(0, length), first))
+      cut(rowsBefore(writable(key).subarray(0, length), Number(first)))
       reserve(length + keys.length)
       for (const [name, values] of Object.entries(block)) {
         const array = writable(name)
-        for (let row = 0; row < keys.length; row++) array[length + row] = values[row] ?? Number.NaN
+        for (let row = 0; row < keys.length; row++) array[length + row] = Number(values[row] ?? Number.NaN)
       }
       length += keys.length
       return keys.length

@@ -59,7 +59,7 @@ export function overlaid(bundles: readonly Bundle[]): Picture {
   const lines = bundles.map((bundle, index) => {
     const values = new Float64Array(steps.length).fill(Number.NaN)
     for (const [row, step] of bundle.curve.step.entries())
-      values[places.get(step) as number] = bundle.curve.columns.loss?.[row] ?? Number.NaN
+      values[places.get(step) as number] = Number(bundle.curve.columns.loss?.[row] ?? Number.NaN)
     return { label: `${index}`, color: COLORS[index] ?? '--accent', values }
   })
   return { x: Float64Array.from(steps), lines }
