@@ -39,8 +39,8 @@ class Thresholds:
 class Settings:
     """``home`` holds ``runs/``, ``trash/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the
     commands get the folder as last word. ``database_url``: of a PostgreSQL database that holds the index instead.
-    ``key``: the name of the key that bundles are signed with, "" for the only one there is. ``client_seconds``: how long
-    a client may take nothing of what it is sent."""
+    ``key``: the name of the key that bundles are signed with, "" for the only one there is. ``client_seconds``: how
+    long a client may take nothing of what it is sent."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
