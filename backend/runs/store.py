@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, 
 from backend.database import Database
 from backend.errors import on_field
 from backend.runs import chunks, ingest, rows, view
-from backend.runs.answers import STEP_COLUMNS, Alert, RunSummary
+from backend.runs.answers import STEP_COLUMNS, RunSummary
 from backend.runs.view import Curves
 from backend.tables import events, runs
 from evidence import attempts, canonical
@@ -237,7 +237,7 @@ def _told(row: Row[Any], positions: dict[str, int]) -> dict[str, Any]:
         tags=row.tags,
         archived=row.archived,
         bundles=row.bundles,
-        alerts=[Alert(**item) for item in row.alerts],
+        alerts=row.alerts,
         spark=_spark(row),
     )
 
