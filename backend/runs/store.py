@@ -7,9 +7,9 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from backend.database import Database
 from backend.errors import on_field
@@ -25,6 +25,16 @@ MOST_TEXTS = 20_000
 """Summaries that are kept as JSON: some twenty megabytes, once somebody has asked for so many."""
 
 BUSY = ("starting", "running", "stopping")
+# Built once: a stream asks these for every row that comes.
+_CHANGED = select(runs).where(runs.c.revision > bindparam("after")).order_by(runs.c.revision)
+_CHANGED_OF = _CHANGED.where(runs.c.id.in_(bindparam("these", expanding=True)))
+_HEADS = select(runs.c.id, runs.c.generation, runs.c.offset).where(runs.c.id.in_(bindparam("these", expanding=True)))
+_EVENTS_AFTER = (
+    select(events.c.offset, events.c.document)
+    .where(events.c.run == bindparam("of"), events.c.offset > bindparam("after"))
+    .order_by(events.c.offset)
+    .limit(bindparam("most"))
+)
 SORTS = {"created": runs.c.id, "name": runs.c.name, "loss": runs.c.loss}
 
 
@@ -79,23 +89,23 @@ class Store:
 
         From the beginning (0), of all runs: the newest ones and those that live.
         """
-        query = select(runs).where(runs.c.revision > after)
+        query, these = _CHANGED, cast(dict[str, Any], {"after": after})
         if only is not None:
-            query = query.where(runs.c.id.in_(only))
+            query, these = _CHANGED_OF, {**these, "these": only}
         elif not after:
             recent = select(runs.c.id).order_by(runs.c.id.desc()).limit(newest).scalar_subquery()
             query = query.where(or_(runs.c.state.in_(LIVE), runs.c.id.in_(recent)))
         with self.database.read() as connection:
-            rows = connection.execute(query.order_by(runs.c.revision)).all()
-            latest = connection.execute(select(func.max(runs.c.revision))).scalar() or 0
-            positions = _positions(connection) if rows else {}
+            rows = connection.execute(query, these).all()
+            latest = connection.execute(ingest.LATEST).scalar() or 0
+            positions = _positions(connection) if any(row.state == "queued" for row in rows) else {}
         return [_summary(row, positions) for row in rows], latest
 
     def heads(self, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """How far each run's events are in the index: the generation of its log, and the byte."""
-        query = select(runs.c.id, runs.c.generation, runs.c.offset).where(runs.c.id.in_(run_ids))
         with self.database.read() as connection:
-            return {row.id: (row.generation, row.offset) for row in connection.execute(query)}
+            rows = connection.execute(_HEADS, {"these": run_ids})
+            return {row.id: (row.generation, row.offset) for row in rows}
 
     def page(self, *, q: str, state: str | None, tag: str, sort: str, limit: int, cursor: str) -> str:
         """One page of runs, as the JSON of a RunPage. Raises Invalid for a cursor that no page gave."""
@@ -155,14 +165,8 @@ class Store:
 
     def events_after(self, run_id: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """Up to ``limit`` events (steps aside) whose lines end behind byte ``offset``, and where the last one ends."""
-        query = (
-            select(events.c.offset, events.c.document)
-            .where(events.c.run == run_id, events.c.offset > offset)
-            .order_by(events.c.offset)
-            .limit(limit)
-        )
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_EVENTS_AFTER, {"of": run_id, "after": offset, "most": limit}).all()
         return [row.document for row in rows], rows[-1].offset if rows else offset
 
     def of_kind(self, run_id: str, kind: str) -> list[dict[str, Any]]:
