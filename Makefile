@@ -57,7 +57,6 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest
-	@$(MAKE) --no-print-directory test-postgres
 	$(NPM) test
 
 # What the index does, with a real PostgreSQL server in the file's place.

@@ -26,14 +26,19 @@ from backend.replays import routes as replays
 from backend.replays.library import Library as Replays
 from backend.runs import routes as runs
 from backend.runs import stream
+from backend.runs.answers import Alert
 from backend.runs.bell import Bell
 from backend.runs.follower import Follower
 from backend.runs.queue import Queue
 from backend.runs.store import Store
+from backend.runs.watchers import Watchers
 from backend.runs.witness import Witness
 from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
+from backend.trash import routes as trash
+from backend.trash.library import Library as Trash
+from backend.webhook import Webhook
 from evidence import __version__, preflight_folder, replay_job, trust
 
 log = logging.getLogger("assay")
@@ -46,8 +51,11 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         server = _server(settings, database or Database(settings.database, settings.database_url))
         app.state.server = server
+        server.trash.sweep()
         server.follower.start()
         server.witness.start()
+        server.webhook.start()
+        server.watchers.start()
         server.jobs.start()
         server.replay_jobs.start()
         demo.launch_first(server)
@@ -56,6 +64,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         finally:
             server.replay_jobs.stop()
             server.jobs.stop()
+            server.watchers.stop()
+            server.webhook.stop()
             server.follower.stop()
             server.witness.stop()
             server.store.database.close()
@@ -64,7 +74,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         title="Assay", version=__version__, lifespan=life, responses=errors.ANSWERS, docs_url=None, redoc_url=None
     )
     errors.install(app)
-    for part in (runs, stream, configs, preflights, bundles, replays, schemas, health):
+    for part in (runs, trash, stream, configs, preflights, bundles, replays, schemas, health):
         app.include_router(part.router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(stream.Unread)
@@ -84,6 +94,11 @@ def _server(settings: Settings, database: Database) -> Server:
     witness = Witness(settings.runs, settings.home)
     follower = Follower(settings.runs, database, store, queue, bell, witness)
     library = Library(settings.submissions, settings.imported, settings.replays, partial(_trust, settings))
+    webhook = Webhook(settings.webhook, private=settings.webhook_private)
+
+    def tell(run: str, alert: Alert) -> None:
+        webhook.send({"run": run, "name": store.summary(run).name, **alert.model_dump()})
+
     return Server(
         settings,
         store,
@@ -96,6 +111,9 @@ def _server(settings: Settings, database: Database) -> Server:
         Jobs(preflight_folder.KIND, settings.preflights, settings.preflight_command),
         Replays(settings.replays, library),
         Jobs(replay_job.KIND, settings.replays, settings.replay_command),
+        Watchers(settings.runs, store, settings.watch, tell, follower.refresh),
+        webhook,
+        Trash(settings.trash, settings.runs, store, follower),
     )
 
 

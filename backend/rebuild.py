@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend.database import Database
-from backend.runs import ingest, tail
-from backend.runs.follower import bundles_of, status_of
+from backend.runs import ingest, tail, watchers
+from backend.runs.follower import bundles_of, labels_of, status_of
 from backend.runs.store import Store
 from backend.settings import Settings
 from evidence import canonical, rundir
@@ -40,12 +40,14 @@ def rebuild(settings: Settings, say: Callable[[str], None]) -> int:
 
 
 def _read(database: Database, store: Store, run: Path) -> None:
+    ask = rundir.read_ask(run)
     with database.write() as connection:
-        ingest.add(connection, rundir.read_ask(run))
+        ingest.add(connection, ask, labels_of(run, ask))
     place = tail.Place()
     while (piece := tail.read_on(run / rundir.EVENTS, place)).place != place:
         place = piece.place
         with database.write() as connection:
             ingest.take(connection, run.name, piece)
     with database.write() as connection:
-        ingest.set_status(connection, run.name, status_of(store, run), bundles_of(run))
+        alerts = [alert.model_dump() for alert in watchers.held(run)]
+        ingest.set_status(connection, run.name, status_of(store, run), bundles_of(run), alerts)

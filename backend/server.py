@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from backend.runs.follower import Follower
     from backend.runs.queue import Queue
     from backend.runs.store import Store
+    from backend.runs.watchers import Watchers
     from backend.runs.witness import Witness
+    from backend.trash.library import Library as Trash
+    from backend.webhook import Webhook
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Server:
     jobs: Jobs
     replays: Replays
     replay_jobs: Jobs
+    watchers: Watchers
+    webhook: Webhook
+    trash: Trash
 
 
 def _server(request: Request) -> Server:

@@ -10,6 +10,8 @@ from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 
+from backend import webhook
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -18,11 +20,27 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """When a watcher speaks up. ``window``: steps that a median is of; ``history``: latest steps looked at.
+    ``divergence``: times its best loss. ``throughput``: share of what it was. ``stall``: the longer of the two."""
+
+    every_seconds: float = 2.0
+    window: int = 20
+    history: int = 1_000
+    divergence: float = 2.0
+    throughput: float = 0.5
+    stall_seconds: float = 60.0
+    stall_steps: float = 20.0
+    disk_share: float = 0.05
+    disk_bytes: int = 5 << 30
+
+
+@dataclass(frozen=True)
 class Settings:
-    """``home`` holds ``runs/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the commands get
-    the folder as last word. ``database_url``: of a PostgreSQL database that holds the index instead. ``key``: the name
-    of the key that bundles are signed with, "" for the only one there is. ``client_seconds``: how long a client may
-    take nothing of what it is sent."""
+    """``home`` holds ``runs/``, ``trash/``, ``preflights/``, ``replays/``, ``imported/``, ``data/`` and the index; the
+    commands get the folder as last word. ``database_url``: of a PostgreSQL database that holds the index instead.
+    ``key``: the name of the key that bundles are signed with, "" for the only one there is. ``client_seconds``: how
+    long a client may take nothing of what it is sent."""
 
     home: Path = REPOSITORY / "data"
     host: str = "127.0.0.1"
@@ -30,6 +48,9 @@ class Settings:
     demo: bool = True
     token: str = ""
     key: str = ""
+    webhook: str = ""
+    webhook_private: bool = False
+    watch: Thresholds = Thresholds()
     database_url: str = ""
     client_seconds: int = 60
     extra_data_roots: tuple[Path, ...] = ()
@@ -43,6 +64,11 @@ class Settings:
     @property
     def runs(self) -> Path:
         return self.home / "runs"
+
+    @property
+    def trash(self) -> Path:
+        """Runs that were deleted, until the trash is emptied."""
+        return self.home / "trash"
 
     @property
     def preflights(self) -> Path:
@@ -86,6 +112,12 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
         raise SettingsError(f"ASSAY_PORT must be a port from 1 to 65535, got {port!r}")
     roots = [Path(item).absolute() for item in environment.get("ASSAY_DATA_ROOTS", "").split(os.pathsep) if item]
+    hook = environment.get("ASSAY_WEBHOOK", "")
+    if hook:
+        try:
+            webhook.checked(hook)
+        except webhook.Refused as error:
+            raise SettingsError(f"ASSAY_WEBHOOK cannot be used: {error}") from None
     database_url = environment.get("ASSAY_DATABASE_URL", "")
     if database_url and not database_url.startswith(("postgresql://", "postgres://")):
         raise SettingsError("ASSAY_DATABASE_URL must begin with postgresql://; without it the index is a file")
@@ -97,6 +129,8 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         demo=environment.get("ASSAY_DEMO", "1") not in ("0", "false", "no"),
         token=environment.get("ASSAY_TOKEN", ""),
         key=environment.get("ASSAY_KEY", ""),
+        webhook=hook,
+        webhook_private=environment.get("ASSAY_WEBHOOK_PRIVATE", "") in ("1", "true", "yes"),
         extra_data_roots=tuple(roots),
         submissions=_folder(environment, "ASSAY_SUBMISSIONS", plain.submissions),
     )

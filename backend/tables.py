@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -44,6 +58,10 @@ runs = Table(
     # generation.
     Column("mark", String, nullable=False, server_default=""),
     Column("generation", Integer, nullable=False, server_default="0"),
+    # From labels.json, as the name, notes and tags of a run that was given others.
+    Column("archived", Boolean, nullable=False, server_default=false()),
+    # From alerts.jsonl.
+    Column("alerts", JSON, nullable=False, server_default="[]"),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )

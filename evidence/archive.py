@@ -149,7 +149,7 @@ def _difference(wanted: Verdict, found: Verdict) -> str:
 def _bag_info(bundle: reading.Bundle, size: int, count: int) -> str:
     lines = ["Bag-Software-Agent: Assay", f"Payload-Oxum: {size}.{count}"]
     try:
-        run, told = bundle.manifest.run, " ".join(report.sentence(bundle).split())
+        run, told = bundle.told.run, " ".join(report.sentence(bundle).split())
         lines += [f"External-Identifier: {run.run_id}", f"External-Description: {told}"]
     except (reading.Unreadable, LookupError, ValueError, ArithmeticError):
         pass  # an archive of a broken bundle is an archive all the same

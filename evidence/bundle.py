@@ -382,13 +382,13 @@ class _Sealing:
             return manifest.Stopped(kind="stopped", exit_code=code, because=state.reason)
         phase = attempts.last((event for _, event in self.events), events.Phase)
         stage = phase.name if phase else "starting"
-        if self.finished:
+        if self.finished and self.finished.outcome == "failed":
             kind, message = self.finished.error_type or "unknown error", self.finished.error_message
             stage = self.finished.stage or stage
         else:
             kind, _, message = last_error(self.run).partition(": ")
         first_line, message = message.split("\n")[0].strip(), _one_line(message)
-        quoted = quote((self.folder / reading.LOG).read_text("utf-8", "replace"), first_line or kind)
+        quoted = reading.quote((self.folder / reading.LOG).read_text("utf-8", "replace"), first_line or kind)
         said: manifest.Quoted | manifest.Silent = manifest.Silent(kind="silent", because=state.reason)
         if quoted:
             said = manifest.Quoted("quoted", *quoted)
@@ -495,7 +495,7 @@ class _Sealing:
                 kind="files", because="the run was not started from a git checkout", files=files
             )
         blobs = provenance.blobs(canonical.read(self.folder / "source/commit.json"))
-        clean = (bool(files) or not source["changed_files"]) and all(
+        clean = bool(files) and all(
             blobs.get(item.path.removeprefix("source/files/"))
             == provenance.blob_id((self.folder / item.path).read_bytes())
             for item in files
@@ -538,7 +538,7 @@ class _Sealing:
         )
 
     def _evaluation(self) -> manifest.Performed | manifest.NotPerformed:
-        done = [event for event in self._all(events.Evaluation) if event.step > 0]
+        done = [event for _, event in self.standing if isinstance(event, events.Evaluation) and event.step > 0]
         if not done:
             return manifest.NotPerformed(kind="not_performed", because="the run ended before its first evaluation")
         last, spec = done[-1], self.ask.spec
@@ -619,14 +619,6 @@ class _Sealing:
             for path in sorted((self.folder / name).rglob("*"))
             if path.is_file()
         ]
-
-
-def quote(log: str, message: str) -> tuple[int, str] | None:
-    """The last line of a log in which ``message`` stands, and its number: one for people before an event's."""
-    lines = [(number, line) for number, line in enumerate(log.split("\n")[:-1], 1) if message and message in line]
-    spoken = [item for item in lines if not item[1].startswith(events.LOG_MARK)]
-    found = (spoken or lines)[-1:]
-    return (found[0][0], found[0][1].strip()) if found and found[0][1].strip() else None
 
 
 def _one_line(text: str) -> str:

@@ -49,6 +49,9 @@ def main(arguments: list[str]) -> int:
     recording.add_argument("command", nargs="+", help="-- COMMAND ...")
     recording.add_argument("--resume", action="store_true", help="as the next attempt of a run that ended early")
     recording.set_defaults(act=_record)
+    seeing_out = commands.add_parser("see-out", help="end a trainer that lost its recorder and was asked to stop")
+    seeing_out.add_argument("run", type=Path, help="the run folder")
+    seeing_out.set_defaults(act=_see_out)
     sealing = commands.add_parser("seal", help="make a bundle of an ended run")
     sealing.add_argument("run", type=Path, help="the run folder")
     sealing.add_argument("--name", default="", help="name of the bundle (default: the run's name)")
@@ -99,6 +102,11 @@ def _record(options: argparse.Namespace) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     return code if code >= 0 else 128 - code
+
+
+def _see_out(options: argparse.Namespace) -> int:
+    record.see_out(options.run)
+    return 0
 
 
 def _seal(options: argparse.Namespace) -> int:
@@ -235,7 +243,7 @@ def _replayed(options: argparse.Namespace, known: Known) -> Known:
 def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:
     try:
         print(report.report(Bundle(path, known), verdict).sentence)
-    except Unreadable as error:
+    except (Unreadable, *report.MISSHAPEN) as error:
         print(f"{path.name} cannot be told: {error}")
     _print_findings((item for item in verdict.results if item.result not in (PASS, NOT_RUN)), sys.stdout)
     for ids, why in by_reason((item for item in verdict.results if item.result == NOT_RUN), lambda item: item.reason):

@@ -41,7 +41,7 @@ class FileDigest:
 @dataclass(frozen=True, kw_only=True)
 class Event:
     kind: ClassVar[str]
-    time: str
+    time: typed.Utc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +298,11 @@ def decode(line: str | bytes) -> Event:
         return typed.read(cls, document, cls.kind)  # type: ignore[no-any-return]
     except typed.WrongDocument as error:
         raise EventError(str(error)) from None
+
+
+def said_last(word: Finished) -> str:
+    """An attempt's last word, quoted."""
+    return f'"finished: {word.outcome}" after step {word.step}'
 
 
 def now() -> str:

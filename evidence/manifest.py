@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from evidence.typed import Count, GitId, InnerPath, Natural, NotNegative, Positive, Sha256, Share, Text, Utc
+from evidence.typed import Count, GitId, InnerPath, Natural, NotNegative, Positive, Quote, Sha256, Share, Text, Utc
 
 MANIFEST_SCHEMA: Final = "evidence/run_manifest@1"
 SUMMARY_SCHEMA: Final = "evidence/eval_summary@1"
@@ -53,7 +53,7 @@ class Quoted:
 
     kind: Literal["quoted"]
     line: Count
-    text: Text
+    text: Quote
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Silent:
     """The process ended without a word; ``because`` is what its end tells."""
 
     kind: Literal["silent"]
-    because: Text
+    because: Quote
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Failed:
     exit_code: int
     stage: Text
     error_type: Text
-    error_message: Text
+    error_message: Quote
     said: Quoted | Silent
 
 

@@ -63,7 +63,7 @@ class Bundle:
     @cached_property
     def entries(self) -> dict[str, os.stat_result]:
         """Every file, link and folder below the bundle by relative POSIX path; links are not followed."""
-        return dict(_walk(self.path, ""))
+        return dict(_walk(self.path))
 
     @cached_property
     def files(self) -> list[str]:
@@ -177,6 +177,11 @@ class Bundle:
         return attempts.split(self.all_events, (isinstance(event, events.RunStart) for event in self.all_events))
 
     @cached_property
+    def standing(self) -> list[events.Event]:
+        """``all_events`` without what a later attempt took back."""
+        return [event for _, event in attempts.standing((event, event) for event in self.all_events)]
+
+    @cached_property
     def spoken(self) -> list[tuple[int, str, events.Event]]:
         """The events that the log repeats: the number of each line, its text behind the mark, and the event.
 
@@ -227,14 +232,28 @@ class Bundle:
             raise Unreadable(f"{name}: {error}") from None
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            facts = entry.stat(follow_symlinks=False)
+def quote(log: str, message: str) -> tuple[int, str] | None:
+    """The last line of a log in which ``message`` stands, and its number: one for people before an event's."""
+    lines = [(number, line) for number, line in enumerate(log.split("\n")[:-1], 1) if message and message in line]
+    spoken = [item for item in lines if not item[1].startswith(events.LOG_MARK)]
+    found = (spoken or lines)[-1:]
+    return (found[0][0], found[0][1].strip()) if found and found[0][1].strip() else None
+
+
+def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """However deep; a folder that cannot be looked into has nothing in it."""
+    waiting = [(str(root), "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = [(entry.path, prefix + entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        except OSError:
+            continue
+        for path, name, facts in found:
             yield name, facts
             if stat.S_ISDIR(facts.st_mode):
-                yield from _walk(Path(entry.path), f"{name}/")
+                waiting.append((path, f"{name}/"))
 
 
 def _files_in(value: Any, where: str) -> Iterator[tuple[str, File]]:

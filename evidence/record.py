@@ -3,6 +3,11 @@
 It writes down how the run was launched, gives the trainer its own session and ``output.log``, passes SIGTERM on, and
 writes ``exit.json`` whatever ends it (the idea of containerd-shim and conmon). The trainer holds ``output.log``
 itself, so not even the recorder's death can stop it or lose a line.
+
+Intent comes before deed: ``launch.json``, which only one recorder can write, before there is a trainer, and
+``process.json``, by the trainer's own process, before that becomes the trainer. Whoever dies in between leaves a run
+that is known to go on, or known not to have begun; never one that could be started twice. When the trainer ends,
+whatever it started and left behind is ended, too.
 """
 
 from __future__ import annotations
@@ -12,14 +17,20 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evidence import attempts, canonical, events, provenance, rundir
-from evidence.status import alive, identity
+from evidence import attempts, canonical, events, memory, processes, provenance, rundir
+from evidence.canonical import JsonError
+from evidence.processes import alive, identity
+from evidence.system import Sampler
 
 STOP_GRACE_SECONDS = 120.0
 """How long a trainer may take from SIGTERM to its end (it saves a checkpoint) before its group is killed."""
+
+LEFT_BEHIND_GRACE_SECONDS = 2.0
+"""How long a process that the trainer left behind may take to end before it is killed."""
 
 
 class AlreadyLaunched(RuntimeError):
@@ -32,9 +43,14 @@ def launch(run: Path, command: list[str], *, resume: bool = False) -> subprocess
     ``resume``: as the next attempt of a run that has ended early.
     """
     how = ["--resume"] if resume else []
+    return _detached(run, ["record", *how, str(run.resolve()), "--", *command])
+
+
+def _detached(run: Path, words: list[str]) -> subprocess.Popen[bytes]:
+    """``python -m evidence`` with ``words``, in a session of its own."""
     with (run / rundir.RECORDER_LOG).open("ab") as log:
-        recorder = subprocess.Popen(
-            [sys.executable, "-m", "evidence", "record", *how, str(run.resolve()), "--", *command],
+        process = subprocess.Popen(
+            [sys.executable, "-m", "evidence", *words],
             cwd=provenance.REPOSITORY,
             env=provenance.child_environment(),
             stdin=subprocess.DEVNULL,
@@ -42,20 +58,52 @@ def launch(run: Path, command: list[str], *, resume: bool = False) -> subprocess
             stderr=log,
             start_new_session=True,
         )
-    threading.Thread(target=recorder.wait, daemon=True).start()  # reaped, should it end before this process does
-    return recorder
+    threading.Thread(target=process.wait, daemon=True).start()  # reaped, should it end before this process does
+    return process
 
 
 def request_stop(run: Path) -> bool:
-    """Ask the recorder of ``run`` to stop its trainer; False when it is not there any more."""
-    recorder = rundir.read_document(run / rundir.LAUNCH).get("recorder", {})
-    if not alive(recorder):
+    """Ask ``run`` to stop: its recorder, or where that is gone, its trainer; False when neither is there any more."""
+    launch = rundir.read_document(run / rundir.LAUNCH)
+    if processes.send(launch.get("recorder", {}), signal.SIGTERM):
+        return True
+    trainer = rundir.read_document(run / rundir.PROCESS)
+    if not alive(trainer):
         return False
-    try:
-        os.kill(int(recorder["pid"]), signal.SIGTERM)
-    except ProcessLookupError:
+    rundir.write_document(run / rundir.STOP, {"time": events.now()})
+    if not processes.send(trainer, signal.SIGTERM, group=True):
         return False
+    _detached(run, ["see-out", str(run.resolve())])
     return True
+
+
+def see_out(run: Path) -> None:
+    """See a trainer to its end that lost its recorder and was asked to stop: after the grace period it is killed."""
+    trainer = rundir.read_document(run / rundir.PROCESS)
+    if trainer and not processes.wait(trainer, _grace_seconds()):
+        processes.send(trainer, signal.SIGKILL, group=True)
+        processes.wait(trainer, 5.0)
+    sweep(run)
+
+
+def sweep(run: Path, reason: str = "") -> int:
+    """End what a lost run left behind, found by the id in its environment; how many processes that were. While its
+    recorder or its trainer is there, or where its folder cannot be read, nothing is done.
+
+    ``reason``: what is known of the loss now, to be written down: after the next reboot less would be.
+    """
+    try:
+        launch = rundir.read_document(run / rundir.LAUNCH)
+        if not launch or launch["recorder"]["boot_id"] != processes.boot_id():
+            return 0
+        if alive(launch["recorder"]) or alive(rundir.read_document(run / rundir.PROCESS)):
+            return 0
+        attempt = int(launch.get("attempt", 1))
+        if reason and rundir.read_document(run / rundir.LOST).get("time", "") < launch["started_at"]:
+            rundir.write_document(run / rundir.LOST, {"time": events.now(), "reason": reason})
+    except (OSError, JsonError, LookupError, TypeError, ValueError):
+        return 0
+    return processes.end(processes.of_run(run.name, attempt), LEFT_BEHIND_GRACE_SECONDS)
 
 
 def record(run: Path, command: list[str], *, resume: bool = False) -> int:
@@ -68,12 +116,21 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
     stop = _Stop(run)
     signal.signal(signal.SIGTERM, stop.ask)  # before launch.json: who reads it there may ask at once
     signal.signal(signal.SIGINT, stop.ask)
+    number = 1
     if resume:
         with attempts.next_one(run) as number:
             rundir.write_document(run / rundir.LAUNCH, _launch(run, command, started_at, number))
+        processes.end(processes.of_run(run.name, number - 1), LEFT_BEHIND_GRACE_SECONDS)
     else:
-        _claim(run, _launch(run, command, started_at, 1))
-    environment = {**provenance.child_environment(), "PYTHONUNBUFFERED": "1", "RUN_ID": run.name}
+        _claim(run, _launch(run, command, started_at, number))
+    environment = {
+        **provenance.child_environment(),
+        "PYTHONUNBUFFERED": "1",
+        processes.RUN_ID: run.name,
+        processes.RUN_ATTEMPT: str(number),
+    }
+    processes.adopt_orphans()
+    killed_before = memory.kills()
     torn = rundir.has_torn_line(run / rundir.OUTPUT)
     with (run / rundir.OUTPUT).open("ab") as output:
         if torn:
@@ -88,13 +145,37 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=partial(_introduce, run, os.getpid()),
             )
-        except OSError as error:
-            output.write(f"Error: cannot start {command[0]}: {error.strerror}\n".encode())
+        except (OSError, subprocess.SubprocessError) as error:
+            why = getattr(error, "strerror", "") or f"{rundir.PROCESS} could not be written"
+            output.write(f"Error: cannot start {command[0]}: {why}\n".encode())
             return _write_exit(run, 127)
     stop.take(trainer)
-    rundir.write_document(run / rundir.PROCESS, identity(trainer.pid))
-    return _write_exit(run, trainer.wait())
+    sampler = Sampler(run / rundir.SYSTEM)
+    sampler.start()
+    # Its pid stays its own until it is waited for, so the group can be told safely until then.
+    os.waitid(os.P_PID, trainer.pid, os.WEXITED | os.WNOWAIT)
+    ended_at = events.now()
+    sampler.stop()
+    left_behind = _end_the_rest(run, number)
+    code = trainer.wait()
+    return _write_exit(run, code, ended_at, left_behind, memory.since(killed_before) if code < 0 else {})
+
+
+def _introduce(run: Path, recorder: int) -> None:
+    """In the trainer's process, before it becomes the trainer: nobody trains whose identity is not on disk."""
+    rundir.write_document(run / rundir.PROCESS, identity(os.getpid()))
+    if os.getppid() != recorder:
+        os._exit(1)  # the recorder died meanwhile
+
+
+def _end_the_rest(run: Path, attempt: int) -> int:
+    """End what the trainer left behind: in its group, below this process, or with its run's id; how many there were."""
+    below = [process for item in processes.below(os.getpid()) if (process := identity(item.pid))]
+    known = {process["pid"] for process in below}
+    marked = [process for process in processes.of_run(run.name, attempt) if process["pid"] not in known]
+    return processes.end([*below, *marked], LEFT_BEHIND_GRACE_SECONDS)
 
 
 def _launch(run: Path, command: list[str], started_at: str, attempt: int) -> dict[str, Any]:
@@ -154,8 +235,7 @@ class _Stop:
         if self._trainer is None:
             return
         _signal_group(self._trainer, signal.SIGTERM)
-        grace = float(os.environ.get("ASSAY_STOP_GRACE", STOP_GRACE_SECONDS))
-        killer = threading.Timer(grace, _signal_group, (self._trainer, signal.SIGKILL))
+        killer = threading.Timer(_grace_seconds(), _signal_group, (self._trainer, signal.SIGKILL))
         killer.daemon = True
         killer.start()
 
@@ -168,9 +248,18 @@ def _signal_group(trainer: subprocess.Popen[bytes], number: signal.Signals) -> N
             pass  # it ended by itself
 
 
-def _write_exit(run: Path, code: int) -> int:
-    document: dict[str, Any] = {"exit_code": code, "ended_at": events.now()}
+def _grace_seconds() -> float:
+    return float(os.environ.get("ASSAY_STOP_GRACE", STOP_GRACE_SECONDS))
+
+
+def _write_exit(
+    run: Path, code: int, ended_at: str = "", left_behind: int = 0, out_of_memory_kills: dict[str, int] | None = None
+) -> int:
+    document: dict[str, Any] = {"exit_code": code, "ended_at": ended_at or events.now()}
     if code < 0:
         document["signal"] = signal.Signals(-code).name
+        document["out_of_memory_kills"] = out_of_memory_kills or {}
+    if left_behind:
+        document["left_behind"] = left_behind
     rundir.write_document(run / rundir.EXIT, document)
     return code

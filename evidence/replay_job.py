@@ -21,6 +21,7 @@ from evidence.reading import Bundle, Unreadable
 from evidence.replay import Replay
 from evidence.typed import Sha256, Text
 
+NOT_YET = "not done on this server yet; a replay of this bundle does it"
 AUDIT, RESULT, NO_AUDIT = "audit.json", "result.json", "no_audit.json"
 KIND: Final = job_folder.Kind("replay", RESULT, "no result", signal.SIGTERM)
 """Stopped, not killed: what it started has a session of its own, and is killed by it."""
@@ -93,7 +94,8 @@ def known(root: Path, seal: str) -> Known:
         because = because or str(job_folder.document(folder / NO_AUDIT).get("message", ""))
         if len(found) == 2:
             break
-    return Known(audit=found.get(Audit), no_audit=because or Known().no_audit, replay=found.get(Replay))
+    because = because or deeper.missing() or NOT_YET
+    return Known(audit=found.get(Audit), no_audit=because, replay=found.get(Replay), no_replay=NOT_YET)
 
 
 def _audit(folder: Path, bundle: Path) -> None:

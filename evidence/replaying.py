@@ -177,7 +177,7 @@ def make(
                 DRIVER if own_source else "training.replay",
                 ["--job", str(folder / "job.json"), "--progress", str(said.resolve())],
                 limit_seconds=limit_seconds,
-                devices=job.devices if job.platform == "cpu" else 1,
+                devices=job.devices,
                 platforms="cpu" if job.platform == "cpu" else "",
                 front=front,
                 log=log,

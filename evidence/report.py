@@ -67,7 +67,7 @@ _CLAIMS = (
         "Held-out result",
         "every prediction scored again",
         "eval/predictions.jsonl",
-        ("EVL-01", "EVL-02", "EVL-03", "EVL-05"),
+        ("EVL-01", "EVL-02", "EVL-03", "EVL-05", "EVL-09"),
     ),
     (
         "source",
@@ -123,6 +123,10 @@ _DEEPER: dict[str, tuple[str, ...]] = {
     "config": ("PRV-14", "PRV-15"),
 }
 """What an audit or a replay adds to a claim. Where nobody made one, the claim stands as far as it goes."""
+
+
+MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading a value of a shape that no trainer writes may raise: a check has the finding."""
 
 
 def report(path_or_bundle: object, verdict: Verdict) -> Report:
@@ -255,8 +259,11 @@ def _outcome(outcome: Completed | Stopped | Failed | Lost) -> str:
 
 
 def _early_sentence(bundle: Bundle) -> str:
-    run = bundle.told.run
-    return f"{_ended(run.outcome)} before its first step: {_reason(run.outcome)}. It has no result."
+    outcome, taken_back = bundle.told.run.outcome, sum(isinstance(event, events.Step) for event in bundle.all_events)
+    when = "before its first step"
+    if taken_back:  # it was resumed from its beginning
+        when = f"before the first step of its last attempt, which had taken back {taken_back:,}"
+    return f"{_ended(outcome)} {when}: {_reason(outcome)}. It has no result."
 
 
 def _early_readme(bundle: Bundle) -> str:
@@ -326,10 +333,13 @@ def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
         bad = [results[check] for check in (*checks, *deeper) if results[check].result == FAIL]
         open_ = [item for item in map(results.__getitem__, checks) if item.result == NOT_RUN or _unknown_signer(item)]
         because = f"{open_[0].id}: {open_[0].reason or open_[0].findings[0].found}" if open_ else ""
-        word = "fails" if bad else "unproven" if open_ else "holds"
+        word = "fails" if bad else "unproven" if open_ or not checks else "holds"
+        because = because or ("" if checks else "no check is about this claim in a bundle of this kind")
         try:
             said = _said(claim, bundle)
-        except Unreadable as error:
+            if claim == "evaluation" and not isinstance(bundle.summary.evaluation, Performed):
+                recomputed, file = "the log has none, either", reading.SUMMARY
+        except (Unreadable, *MISSHAPEN) as error:
             said, word, because = "cannot be read", "fails" if bad else "unproven", str(error)
         proof = Proof(file, (*checks, *deeper))
         yield Claim(claim, title, said, word, (proof,), recomputed, "" if word == "holds" else because)
@@ -383,18 +393,19 @@ def _said(claim: str, bundle: Bundle) -> str:
 
 
 def _witness(bundle: Bundle) -> str:
-    witness = bundle.manifest.witness
+    witness = bundle.told.witness
     assert isinstance(witness, Witnessed)
     try:
         said = [receipts.read(line) for line in bundle.text(reading.RECEIPTS).split("\n") if line]
     except receipts.NoReceipt as error:
         raise Unreadable(f"{reading.RECEIPTS} holds a line that is no receipt: {error}") from None
-    hashes = {row.hash for row in bundle.rows}
+    rows = [] if bundle.early else bundle.rows
+    hashes = {row.hash for row in rows}
     heads = [item for item in said if isinstance(item, receipts.Head) and item.head in hashes]
     where = "on the machine that trained" if witness.same_host else "on another machine"
     key = bundle.known.trust.find(witness.public_key_sha256, WITNESS)
     who = key.name if key else f"key {witness.public_key_sha256[:16]}…"
-    return f"{who}, {where}; {receipts.coverage(bundle.rows, heads)}"
+    return f"{who}, {where}; {receipts.coverage(rows, heads) if rows else 'the nonce was issued, and no row came'}"
 
 
 def _signature(bundle: Bundle) -> str:
@@ -444,7 +455,13 @@ def _score(bundle: Bundle) -> str:
     if not isinstance(evaluation, Performed):
         return ""
     share = 100 * evaluation.correct / evaluation.items
-    return f", {share:.1f} % exact match on {evaluation.items:,} held-out items ({evaluation.correct:,} correct)"
+    after = (
+        ""
+        if evaluation.checkpoint_step == bundle.manifest.training.steps_completed
+        else f" after step {evaluation.checkpoint_step:,}"
+    )
+    score = f"{share:.1f} % exact match on {evaluation.items:,} held-out items ({evaluation.correct:,} correct)"
+    return f", {score}{after}"
 
 
 def _attempts(manifest: RunManifest) -> list[tuple[str, str]]:
@@ -461,6 +478,7 @@ def _evaluation_rows(bundle: Bundle) -> list[tuple[str, str]]:
     if not isinstance(evaluation, Performed):
         return [("Held-out result", f"not evaluated: {evaluation.because}")]
     low, high = evaluation.metrics[0].ci95
+    last = bundle.manifest.training.steps_completed
     return [
         (
             "Held-out exact match",
@@ -468,6 +486,7 @@ def _evaluation_rows(bundle: Bundle) -> list[tuple[str, str]]:
             f"95 % interval {100 * low:.1f} to {100 * high:.1f} %)",
         ),
         ("Held-out loss", f"{evaluation.loss:.6f}"),
+        *([] if evaluation.checkpoint_step == last else [("Evaluated", f"after step {evaluation.checkpoint_step:,}")]),
     ]
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from evidence.checks import CHECKS
+from evidence.checks.check import ABOUT
 from evidence.known import Known
-from evidence.manifest import Failed, Lost
+from evidence.manifest import Failed, Lost, NotPerformed
 from evidence.reading import Bundle, Unreadable
 from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, WARN, CheckResult, Finding, Verdict
 
@@ -29,7 +30,8 @@ def verify(path: Path, name: str = "", known: Known | None = None) -> Verdict:
     if not path.is_dir():
         raise NotABundle(f"{path}: there is no folder of this name")
     bundle = Bundle(path, known)
-    results = [check.run(bundle) for check in CHECKS if check.about == "any" or not bundle.early]
+    about = _about(bundle)
+    results = [check.run(bundle) for check in CHECKS if check.about in about]
     results = [_with_name(result, bundle, name or path.resolve().name) for result in results]
     return _verdict(tuple(results), _limit(bundle))
 
@@ -42,10 +44,22 @@ def _with_name(result: CheckResult, bundle: Bundle, name: str) -> CheckResult:
     return replace(result, result=FAIL, reason="", findings=(*result.findings, finding))
 
 
+def _about(bundle: Bundle) -> tuple[str, ...]:
+    """What checks have to be about to say something of this bundle (``check.ABOUT``)."""
+    try:
+        if bundle.early:
+            return ("any",)
+        if isinstance(bundle.summary.evaluation, NotPerformed):
+            return ("any", "rows")
+    except Unreadable:
+        pass
+    return ABOUT
+
+
 def _limit(bundle: Bundle) -> str:
     """The highest level for a run of this outcome: one that failed proves that it failed, and no result."""
     try:
-        return "E2" if isinstance(bundle.told.run.outcome, Failed | Lost) else HIGHEST
+        return "E2" if bundle.silent or isinstance(bundle.told.run.outcome, Failed | Lost) else HIGHEST
     except Unreadable:
         return HIGHEST
 
@@ -54,7 +68,9 @@ def _verdict(results: tuple[CheckResult, ...], limit: str) -> Verdict:
     reached, gaps = "", []
     for level in LEVELS:
         if level > limit:
-            gaps = [f"{level} ({LEVEL_MEANING[level]}) is not for a run that failed: there is no result to prove."]
+            gaps = [
+                f"{level} ({LEVEL_MEANING[level]}) is not for a run that ended like this: it has no result to prove."
+            ]
             break
         of_level = [item for item in results if item.level == level]
         if not of_level:

@@ -16,7 +16,7 @@ export default defineConfig({
   plugins: [react(), tailwindcss()],
   server: {
     proxy: Object.fromEntries(
-      ['/runs', '/preflights', '/evidence', '/configs', '/stream', '/health'].map((path) => [path, toServer]),
+      ['/runs', '/trash', '/preflights', '/evidence', '/configs', '/stream', '/health'].map((path) => [path, toServer]),
     ),
   },
   build: { chunkSizeWarningLimit: 400 },

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import job_folder, preflight, rundir
+from evidence import job_folder, memory, preflight, rundir
 from evidence.spec import resolve
+from evidence.status import killed
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = [sys.executable, "-m", "tests.stand_in"]
@@ -27,6 +28,9 @@ CONFIG: dict[str, Any] = {
     "training": {"steps": 30, "batch_size": 8, "sequence_length": 32},
     "optimizer": {"learning_rate": 0.001, "warmup_steps": 3},
 }  # fmt: skip
+
+KILLED = killed({"signal": "SIGKILL", "out_of_memory_kills": memory.since(memory.kills())})
+"""What is said of a trainer that a test kills; not every kernel tells whether it did it itself."""
 
 
 def config_text(config: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """A trainer without JAX: it writes what a trainer writes, so that everything around training can be tested quickly.
 
-It goes on with a run that ended early, as the trainer does. Run as ``python -m tests.stand_in RUN [--step-seconds S] [--fail-at STEP]`` by the recorder, like
+It goes on with a run that ended early, as the trainer does. Run as ``python -m tests.stand_in RUN [--step-seconds S] [--fail-at STEP] [--evaluate-at STEP]`` by the recorder, like
 ``python -m training RUN``. Its loss is
 a formula, so nothing it writes may ever be committed as evidence.
 """
@@ -28,8 +28,8 @@ PYTHON = sys.version.split()[0]
 
 
 class StandIn:
-    def __init__(self, run: Path, step_seconds: float, fail_at: int = -1) -> None:
-        self.run, self.step_seconds, self.fail_at = run, step_seconds, fail_at
+    def __init__(self, run: Path, step_seconds: float, fail_at: int = -1, evaluate_at: int = -1) -> None:
+        self.run, self.step_seconds, self.fail_at, self.evaluate_at = run, step_seconds, fail_at, evaluate_at
         self.ask = rundir.read_ask(run)
         self.spec = self.ask.spec
         said = attempts.told(run)
@@ -204,11 +204,19 @@ class StandIn:
             before, head = now, row.hash
             self.say(row)
             print(f"step {step}/{spec.training.steps} loss {row.loss:.4f} lr {row.learning_rate:.3e}", flush=True)
+            if step == self.evaluate_at:
+                self.evaluate(step, held)
             if self.stopped:
                 break
             if spec.checkpoints.every_steps and step % spec.checkpoints.every_steps == 0 and step < spec.training.steps:
                 self.checkpoint(step, head)
         self.checkpoint(step, head)
+        self.evaluate(step, held)
+        outcome = "stopped" if self.stopped else "completed"
+        self.say(events.Finished(time=events.now(), outcome=outcome, step=step, train_seconds=(before - began) / 1e9))
+        return 75 if self.stopped else 0
+
+    def evaluate(self, step: int, held: list[dict[str, str]]) -> None:
         self.phase("evaluating")
         rows = [
             {"id": row["id"], "prompt": row["prompt"], "expected": row["answer"], "text": row["answer"] if n else "wrong",
@@ -233,9 +241,6 @@ class StandIn:
             events.Sample(time=events.now(), step=step, prompt="0+2=", expected="#### 2", text="wrong <eos> é",
                           token_ids=[1, 2], parameters_digest=digest)
         )  # fmt: skip
-        outcome = "stopped" if self.stopped else "completed"
-        self.say(events.Finished(time=events.now(), outcome=outcome, step=step, train_seconds=(before - began) / 1e9))
-        return 75 if self.stopped else 0
 
     def fail(self, step: int, seconds: float) -> int:
         print("NonFiniteLoss: the loss became nan; lower\n  optimizer.learning_rate", file=sys.stderr, flush=True)
@@ -281,5 +286,9 @@ class StandIn:
 
 if __name__ == "__main__":
     options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
-    how = float(options.get("--step-seconds", 0.001)), int(options.get("--fail-at", -1))
+    how = (
+        float(options.get("--step-seconds", 0.001)),
+        int(options.get("--fail-at", -1)),
+        int(options.get("--evaluate-at", -1)),
+    )
     sys.exit(StandIn(Path(sys.argv[1]), *how).train())

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from evidence import report
+from evidence import audit, replaying, report, trust
+from evidence.known import Known
+from evidence.verdict import PASS
 from evidence.verify import verify
 from tests.runs import ROOT
 
@@ -22,8 +24,11 @@ _TRACKED = subprocess.run(
 BUNDLES = sorted(ROOT / Path(line).parent for line in _TRACKED.stdout.splitlines())
 
 
-def test_there_is_a_demo_bundle() -> None:
-    assert "demo_reasoning_v1" in [path.name for path in BUNDLES]
+NAMES = {path.name for path in BUNDLES}
+
+
+def test_the_bundles_show_each_way_a_run_can_go() -> None:
+    assert {"demo_reasoning_v1", "resumed_v1", "lora_v1", "sharded_v1", "failed_v1"} <= NAMES
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
@@ -31,6 +36,43 @@ def test_a_committed_bundle_is_coherent(bundle: Path) -> None:
     verdict = verify(bundle)
     assert verdict.failures == ()
     assert verdict.level == "E2"
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_a_committed_bundle_is_read_again_and_nothing_contradicts_it(bundle: Path) -> None:
+    """Where the code has moved on since, a check may be unable to answer; it may never fail."""
+    verdict = verify(bundle, known=Known(audit=audit.make(bundle)))
+    assert verdict.failures == ()
+    answered = {result.id for result in verdict.results if result.cost == "audit" and result.result == PASS}
+    assert {"CKP-05", "CKP-06", "CKP-08", "CKP-10"} <= answered
+
+
+@pytest.mark.parametrize("name", ["sharded_v1", "resumed_v1"])
+def test_a_drawn_segment_of_a_committed_bundle_is_trained_again(name: str) -> None:
+    bundle = ROOT / "submission_runs" / name
+    try:
+        replayed = replaying.make(bundle, replaying.Ask(nonce="the gate draws"))
+    except replaying.CannotReplay as error:
+        pytest.skip(f"the code has moved on since: {error}")
+    verdict = verify(bundle, known=Known(audit=audit.make(bundle), replay=replayed))
+    assert verdict.failures == ()
+    assert {result.result for result in verdict.results if result.id in ("RPL-01", "RPL-02", "RPL-03", "RPL-06")} == {
+        PASS
+    }
+
+
+def test_the_bundles_are_signed_by_the_key_that_the_repository_names() -> None:
+    named = trust.read(trust.PINNED)
+    for bundle in BUNDLES:
+        results = {result.id: result for result in verify(bundle, known=Known(trust=named)).results}
+        assert {results[check].result for check in ("SIG-01", "SIG-02", "SIG-03", "SIG-04")} == {PASS}
+
+
+def test_the_failed_run_says_so_first() -> None:
+    bundle = ROOT / "submission_runs" / "failed_v1"
+    verdict = verify(bundle)
+    assert report.report(bundle, verdict).sentence.startswith("A run that failed: NonFiniteLoss while training: ")
+    assert verdict.gaps == ("E3 (bound) is not for a run that ended like this: it has no result to prove.",)
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)

@@ -43,7 +43,7 @@ def test_a_key_is_made_shown_and_listed(home: Path, capsys: pytest.CaptureFixtur
     assert said(capsys) == (home / "keys" / "alice.pub").read_text() + f"Fingerprint {fingerprint}\n"
     signing.witness_key(home)
     assert main(["key", "list"]) == 0
-    own, witness = said(capsys).splitlines()
+    own, witness = [line for line in said(capsys).splitlines() if "repository" not in line]
     assert own == f"{fingerprint}  signer   alice  (own)"
     assert "a witness is somebody else" in witness
 
@@ -103,7 +103,7 @@ def test_a_bundle_is_sealed_signed_and_verified_by_somebody_else(
     pins = tmp_path / "pins.json"
     trust.pin(pins, trust.Pin("alice", "signer", public.pem))
     for keys, result in ((["--trusted-keys", str(pins)], "pass"), ([], "pass")):
-        assert main(["verify", "tiny", "--json", *keys]) == 0
+        assert main(["verify", "tiny", "--quick", "--json", *keys]) == 0
         results = {item["id"]: item["result"] for item in json.loads(said(capsys))["results"]}
         assert results["SIG-05"] == result
     shutil.rmtree(home)

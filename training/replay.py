@@ -69,8 +69,8 @@ def _by_oneself(options: argparse.Namespace) -> Document:
     job, segment, chosen, code = replaying.prepare(bundle, ask)
     if job.platform == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
-        if job.devices > 1:
-            os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={job.devices}")
+    if job.devices > 1:
+        os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={job.devices}")
     document = json.loads(json.dumps(Measuring(asdict(job), options.progress).measure()))
     measured = typed.read(replay.Measured, document)
     return dict(typed.write(replaying.judged(bundle, segment, chosen, code, measured)))

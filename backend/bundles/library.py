@@ -23,7 +23,7 @@ from evidence.events import LOG_MARK
 from evidence.known import Known
 from evidence.manifest import Performed
 from evidence.reading import Unreadable
-from evidence.report import hardware, report
+from evidence.report import MISSHAPEN, hardware, report
 from evidence.spec import NAME, Problem
 from evidence.trust import Trust
 from evidence.verdict import LEVEL_MEANING, Report, Verdict
@@ -229,7 +229,7 @@ def _unreadable(name: str) -> str:
 def _or_none(read: Callable[[], Value]) -> Value | None:
     try:
         return read()
-    except Unreadable:
+    except (Unreadable, *MISSHAPEN):
         return None
 
 

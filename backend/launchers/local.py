@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from evidence import record
+from evidence.status import awaited
 
 
 def launch(run: Path, trainer_command: tuple[str, ...]) -> None:
-    """Start the run's trainer; returns at once. The recorder refuses a run that was started before."""
-    record.launch(run, [*trainer_command, str(run.resolve())])
+    """Start the attempt that is asked for; returns at once. The recorder refuses one that was started before."""
+    record.launch(run, [*trainer_command, str(run.resolve())], resume=awaited(run) > 1)
 
 
 def request_stop(run: Path) -> bool:

@@ -1,4 +1,4 @@
-"""POST /runs: from a request to a run folder, or to the sentences that say why not. Nothing half-made is left."""
+"""From a request for a run to a run folder, or to the sentences that say why not. Nothing half-made is left."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from backend.configs import library
-from backend.errors import on_field
-from backend.runs.answers import RunRequest
+from backend.errors import Conflict, on_field
+from backend.runs.answers import RerunRequest, RunRequest, RunSummary
 from backend.runs.witness import Witness
 from backend.settings import REPOSITORY, Settings
 from evidence import config_file, preflight_folder, rundir
+from evidence.canonical import JsonError
 from evidence.spec import NAME, Problem, RunSpec, SpecError, resolve
 
 
 def admit(settings: Settings, request: RunRequest, witness: Witness) -> Path:
     """A new run folder. Raises Invalid or SpecError naming every field that is wrong."""
-    document, text, source = declared(settings, request.config, request.spec)
+    config = declared(settings, request.config, request.spec)
     overrides = dict(request.overrides)
     if request.device is not None:
         if overrides.get("device", request.device) != request.device:
@@ -24,8 +25,46 @@ def admit(settings: Settings, request: RunRequest, witness: Witness) -> Path:
             message = f"device is {request.device} and the override of device is {other!r}; give one of them"
             raise on_field("device", message)
         overrides["device"] = request.device
-    if request.name is not None:
-        check_name(request.name)
+    return _admit(
+        settings,
+        witness,
+        config,
+        overrides,
+        name=request.name,
+        notes=request.notes,
+        tags=request.tags,
+        launcher=request.launcher,
+    )
+
+
+def admit_again(settings: Settings, run: Path, shown: RunSummary, request: RerunRequest, witness: Witness) -> Path:
+    """A new run folder of what an earlier run declared, with its overrides and those of ``request``; ``shown`` is what
+    that run is called now. Raises as admit does; Conflict where the folder no longer says what was declared."""
+    try:
+        ask = rundir.read_ask(run)
+        document, text = config_file.load(run / rundir.CONFIG)
+    except (OSError, JsonError, SpecError) as error:
+        raise Conflict(f"run {run.name} cannot be repeated: {error}") from None
+    overrides = {item.key: item.effective for item in ask.overrides} | request.overrides
+    name = shown.name if request.name is None else request.name
+    config = (document, text, ask.config)
+    return _admit(settings, witness, config, overrides, name=name, notes="", tags=shown.tags, launcher=ask.launcher)
+
+
+def _admit(
+    settings: Settings,
+    witness: Witness,
+    config: tuple[dict[str, Any], str, str],
+    overrides: dict[str, Any],
+    *,
+    name: str | None,
+    notes: str,
+    tags: list[str],
+    launcher: str,
+) -> Path:
+    document, text, source = config
+    if name is not None:
+        check_name(name)
     spec, _ = resolve(document, overrides)
     overrides |= _opened_paths(settings, spec)
     spec, changed = resolve(document, overrides)
@@ -35,10 +74,10 @@ def admit(settings: Settings, request: RunRequest, witness: Witness) -> Path:
         config=source,
         config_text=text,
         overrides=changed,
-        name=request.name or "",
-        notes=request.notes,
-        tags=tuple(dict.fromkeys(request.tags)),
-        launcher=request.launcher,
+        name=name or "",
+        notes=notes,
+        tags=tuple(dict.fromkeys(tags)),
+        launcher=launcher,
         preflight=preflight_folder.newest_for(settings.preflights, spec),
         witness=witness.issue,
     )

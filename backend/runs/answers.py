@@ -61,10 +61,36 @@ class RunRequest(BaseModel):
     launcher: Literal["local"] = "local"
 
 
+class RerunRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    overrides: dict[str, Setting] = Field(default_factory=dict, description="Laid over those of the run")
+    name: str | None = Field(None, description="Shown instead of the run's name")
+
+
+class LabelRequest(BaseModel):
+    """What is given is replaced, the rest stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    notes: str | None = Field(None, max_length=10_000)
+    tags: list[Tag] | None = Field(None, max_length=20)
+    archived: bool | None = None
+
+
 class SealRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = Field(None, description="Name of the bundle; the run's name if it is not given")
+
+
+class Alert(BaseModel):
+    """What a watcher noticed, and holds or held when the run ended."""
+
+    code: str = Field(description="not_finite, divergence, no_step, throughput or disk")
+    message: str
+    since: str
 
 
 class RunSummary(BaseModel):
@@ -90,7 +116,9 @@ class RunSummary(BaseModel):
     parameters: int | None
     notes: str
     tags: list[str]
+    archived: bool = Field(description="Put aside: kept and shown on demand")
     bundles: list[str] = Field(description="Names of the bundles sealed from this run")
+    alerts: list[Alert]
     spark: list[float] = Field(description="At most 40 losses, spread over the steps asked for")
 
 
@@ -166,6 +194,15 @@ class Columns(BaseModel):
 
     step: list[int]
     columns: dict[str, list[Value]]
+
+
+class SystemColumns(BaseModel):
+    """What all of the run's processes use together, sampled every two seconds: item i of each is of ``time[i]``."""
+
+    time: list[str]
+    cpu_percent: list[float] = Field(description="100 is one core")
+    rss_bytes: list[int] = Field(description="Resident memory; what they share counts once for each")
+    processes: list[int]
 
 
 class LogSlice(BaseModel):

@@ -16,14 +16,14 @@ from time import monotonic
 from sqlalchemy.exc import DBAPIError
 
 from backend.database import Database, reason
-from backend.runs import ingest, tail
+from backend.runs import ingest, tail, watchers
 from backend.runs.bell import Bell
 from backend.runs.notices import Notices
 from backend.runs.queue import Queue
 from backend.runs.store import Store
 from backend.runs.tail import Place
 from backend.runs.witness import Witness
-from evidence import events, rundir
+from evidence import events, record, rundir
 from evidence.canonical import JsonError
 from evidence.spec import SpecError
 from evidence.status import ENDED, LIVE, Status, status
@@ -31,6 +31,9 @@ from evidence.status import ENDED, LIVE, Status, status
 LOOK_SECONDS, RARE_LOOK_SECONDS, STATUS_SECONDS, FOLDERS_SECONDS = 0.05, 0.5, 0.2, 1.0
 """Between two looks at all live runs' events, without notices and with them; between two at where they stand; and
 between two at the list of folders."""
+
+LATER = (rundir.SEALED, rundir.LABELS, rundir.RESUME)
+"""What is written into the folder of a run that has ended."""
 
 PAUSE_SECONDS = 0.002
 """After a look, and as long again as it took: a log that grows without end leaves the server time for its clients."""
@@ -53,8 +56,8 @@ class Follower:
         self._files: dict[str, tuple[int, int]] = {}
         self._notices = Notices()
         self._states: dict[str, str] = {}
-        self._told: dict[str, tuple[Status, list[str]]] = {}
-        self._sealed: dict[str, int] = {}
+        self._told: dict[str, tuple[Status, list[str], list[dict[str, str]]]] = {}
+        self._written: dict[str, int] = {}
         self._broken: dict[str, int] = {}
         self._unread: dict[str, str] = {}
         self._turn = threading.RLock()
@@ -77,8 +80,9 @@ class Follower:
     def adopt(self, run: Path) -> None:
         """Take a new run folder into the index, and start it if it is its turn."""
         with self._turn:
+            ask = rundir.read_ask(run)
             with self._database.write() as connection:
-                ingest.add(connection, rundir.read_ask(run))
+                ingest.add(connection, ask, labels_of(run, ask))
             self._places.setdefault(run.name, Place())
             self._states.setdefault(run.name, "queued")
         self._notices.wake()
@@ -87,10 +91,27 @@ class Follower:
         self._bell.ring()
 
     def refresh(self, run: Path) -> None:
-        """Bring the index up to one run folder: its events, then where it stands."""
+        """Bring the index up to one run folder: its events, then where it stands and what it is called."""
         changed = self._read_events(run)
-        if self._read_status(run) or changed:
+        if self._read_status(run) | self._read_labels(run) or changed:
             self._bell.ring()
+        self._notices.wake()
+
+    def move_out(self, run: Path, place: Path) -> None:
+        """Move a run's folder to ``place`` and let go of it. Raises OSError."""
+        with self._turn:
+            run.rename(place)
+            self._forget(run.name)
+
+    def _forget(self, name: str) -> None:
+        """Let go of a run whose folder is gone."""
+        with self._turn:
+            with self._database.write() as connection:
+                ingest.remove(connection, name)
+            for known in (self._states, self._places, self._told, self._written, self._files, self._unread):
+                known.pop(name, None)
+            self._witness.note(name, False)
+        self._bell.ring()
 
     def _follow(self) -> None:
         due = _Due()
@@ -136,12 +157,7 @@ class Follower:
         there = {path.name: path for path in rundir.folders(self._root)}
         changed = False
         for name in set(self._states) - set(there):
-            with self._turn, self._database.write() as connection:
-                ingest.remove(connection, name)
-                del self._states[name], self._places[name]
-                for known in (self._told, self._files, self._unread):
-                    known.pop(name, None)
-            changed = True
+            self._forget(name)
         for name in sorted(set(there) - set(self._states)):
             size = _size(there[name] / rundir.SPEC)
             if self._broken.get(name) == size:
@@ -152,12 +168,36 @@ class Follower:
                 self._broken[name] = size
                 log.warning("the folder %s is not a run and is left alone: %s", name, error)
         for name, state in list(self._states.items()):
-            if state in ENDED and name in there:
-                sealed = _size(there[name] / rundir.SEALED)
-                if self._read_events(there[name]) or sealed != self._sealed.get(name, 0):
-                    self._sealed[name] = sealed
-                    changed |= self._read_status(there[name])
+            if state not in ENDED or name not in there:
+                continue
+            if self._read_events(there[name]) | self._was_written_to(there[name]):
+                changed |= self._read_status(there[name]) | self._read_labels(there[name])
         return changed
+
+    def _was_written_to(self, run: Path) -> bool:
+        """Whether a document of an ended run was replaced since the last look: each is renamed into the folder."""
+        try:
+            written = run.stat().st_mtime_ns
+        except OSError:
+            return False
+        before = self._written.get(run.name)
+        if written == before:
+            return False
+        self._written[run.name] = written
+        return before is not None or any((run / name).exists() for name in LATER)
+
+    def _read_labels(self, run: Path) -> bool:
+        """Whether the run is called otherwise than the index has it."""
+        with self._turn:
+            if run.name not in self._states:
+                return False
+            try:
+                labels = labels_of(run, rundir.read_ask(run))
+            except (JsonError, SpecError, OSError) as error:
+                log.warning("run %s: %s cannot be read: %s", run.name, rundir.SPEC, error)
+                return False
+            with self._database.write() as connection:
+                return ingest.set_labels(connection, run.name, labels)
 
     def _read_events(self, run: Path) -> bool:
         """Whether there was anything to read."""
@@ -198,17 +238,19 @@ class Follower:
     def _read_status(self, run: Path) -> bool:
         """Whether the run's state changed. An end is only told when everything said before it is in the index."""
         with self._turn:
-            if run.name not in self._states:
+            if run.name not in self._states or not run.is_dir():
                 return False
             found = self._status(run)
             if found.state in ENDED and self._read_events(run):
                 found = self._status(run)
-            bundles = bundles_of(run)
-            if self._told.get(run.name) == (found, bundles):
+            bundles, alerts = bundles_of(run), [alert.model_dump() for alert in watchers.held(run)]
+            if self._told.get(run.name) == (found, bundles, alerts):
                 return False
             with self._database.write() as connection:
-                changed = ingest.set_status(connection, run.name, found, bundles)
-            self._states[run.name], self._told[run.name] = found.state, (found, bundles)
+                changed = ingest.set_status(connection, run.name, found, bundles, alerts)
+            if found.state == "lost" and self._states[run.name] in LIVE:
+                threading.Thread(target=record.sweep, args=(run, found.reason), daemon=True).start()
+            self._states[run.name], self._told[run.name] = found.state, (found, bundles, alerts)
             self._witness.note(run.name, found.state in LIVE)
             return changed
 
@@ -217,6 +259,15 @@ class Follower:
         if found.state == "queued" and (problem := self._queue.problem(run)):
             return Status("queued", problem)
         return found
+
+
+def labels_of(run: Path, ask: rundir.Ask) -> rundir.Labels:
+    """What a run is called: as it was asked for, where nobody said otherwise or that cannot be read."""
+    try:
+        return rundir.read_labels(run, ask)
+    except (JsonError, OSError) as error:
+        log.warning("run %s is called as it was asked for: %s", run.name, error)
+        return rundir.Labels(ask.name, ask.notes, ask.tags)
 
 
 def status_of(store: Store, run: Path) -> Status:

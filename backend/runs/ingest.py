@@ -20,7 +20,7 @@ from backend.runs.answers import STEP_COLUMNS
 from backend.runs.rows import Row
 from backend.runs.tail import Piece
 from evidence import canonical, events
-from evidence.rundir import Ask
+from evidence.rundir import Ask, Labels
 from evidence.status import Status
 
 PACE_WEIGHT = 0.05
@@ -51,20 +51,19 @@ UNREAD: dict[str, Any] = {
 """What is known of a run none of whose events was read."""
 
 
-def add(connection: Connection, ask: Ask) -> None:
+def add(connection: Connection, ask: Ask, labels: Labels) -> None:
     """A row for a run folder, nothing of it read yet. Adding it again changes nothing."""
     row = {
         "id": ask.run_id,
-        "name": ask.name,
+        **_labels(labels),
         "config": ask.config,
         "device": ask.spec.device,
-        "notes": ask.notes,
-        "tags": list(ask.tags),
         "created_at": ask.created_at,
         "steps": ask.spec.training.steps,
         "state": "queued",
         "reason": "",
         "bundles": [],
+        "alerts": [],
         **UNREAD,
         "generation": 0,
         "revision": _revision(connection),
@@ -77,7 +76,18 @@ def remove(connection: Connection, run_id: str) -> None:
     connection.execute(delete(tables.runs).where(tables.runs.c.id == run_id))
 
 
-def set_status(connection: Connection, run_id: str, status: Status, bundles: list[str]) -> bool:
+def set_labels(connection: Connection, run_id: str, labels: Labels) -> bool:
+    """Write down what a run is called; False when that was known."""
+    row = _labels(labels)
+    if not _differs(connection, run_id, row):
+        return False
+    _change(connection, run_id, row)
+    return True
+
+
+def set_status(
+    connection: Connection, run_id: str, status: Status, bundles: list[str], alerts: list[dict[str, str]]
+) -> bool:
     """Write down where a run stands; False when that was known."""
     row = {
         "state": status.state,
@@ -85,11 +95,9 @@ def set_status(connection: Connection, run_id: str, status: Status, bundles: lis
         "started_at": status.started_at or None,
         "ended_at": status.ended_at or None,
         "bundles": bundles,
+        "alerts": alerts,
     }
-    known = connection.execute(
-        select(*(tables.runs.c[name] for name in row)).where(tables.runs.c.id == run_id)
-    ).one_or_none()
-    if known is None or known._asdict() == row:
+    if not _differs(connection, run_id, row):
         return False
     _change(connection, run_id, row)
     # Others may have moved up behind it.
@@ -128,6 +136,22 @@ def is_kept(step: int, steps: int) -> bool:
 
 def _stride(steps: int) -> int:
     return -(-steps // SPARK_POINTS)
+
+
+def _labels(labels: Labels) -> dict[str, Any]:
+    return {
+        "name": labels.name,
+        "notes": labels.notes,
+        "tags": list(labels.tags),
+        "archived": labels.archived,
+    }
+
+
+def _differs(connection: Connection, run_id: str, row: dict[str, Any]) -> bool:
+    """Whether the run is there and its row is another one."""
+    columns = (tables.runs.c[name] for name in row)
+    known = connection.execute(select(*columns).where(tables.runs.c.id == run_id)).one_or_none()
+    return known is not None and known._asdict() != row
 
 
 def _change(connection: Connection, run_id: str, row: dict[str, Any]) -> None:

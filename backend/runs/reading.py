@@ -19,30 +19,40 @@ from backend.runs.answers import (
     Predictions,
     Run,
     RunError,
+    RunSummary,
     RunWarning,
     Sample,
     Samples,
+    SystemColumns,
 )
 from backend.server import Server
-from evidence import canonical, rundir
+from evidence import canonical, rundir, system
 from evidence.events import LOG_MARK
 
 TAIL_LINES, TAIL_BYTES = 40, 64 << 10
 MARK = LOG_MARK.encode()
 
 
+def summary(server: Server, run: Path) -> RunSummary:
+    """Raises NotFound for a run that has just gone."""
+    try:
+        return server.store.summary(run.name)
+    except KeyError:
+        raise NotFound(f"there is no run {run.name}") from None
+
+
 def whole(server: Server, run: Path) -> Run:
     """Everything about one run. Raises NotFound when its folder has just gone."""
-    store = server.store
+    store, shown = server.store, summary(server, run)
     try:
-        summary, ask = store.summary(run.name), rundir.read_ask(run)
+        ask = rundir.read_ask(run)
         config_text = (run / rundir.CONFIG).read_text(encoding="utf-8", errors="replace")
-    except (KeyError, OSError):
+    except OSError:
         raise NotFound(f"there is no run {run.name}") from None
     finished = store.latest(run.name, "finished") or {}
     devices, program = store.latest(run.name, "devices"), store.latest(run.name, "program")
     return Run(
-        **summary.model_dump(),
+        **shown.model_dump(),
         devices=devices,
         model=store.latest(run.name, "model"),
         data=store.latest(run.name, "data"),
@@ -52,7 +62,7 @@ def whole(server: Server, run: Path) -> Run:
         config_text=config_text,
         launch=_document(run / rundir.LAUNCH),
         nonce=ask.nonce,
-        error=_error(run, summary.reason, finished) if summary.state in ("failed", "lost") else None,
+        error=_error(run, shown.reason, finished) if shown.state in ("failed", "lost") else None,
         warnings=_warnings(server, run),
         preflight=of_run(server.preflights, run, ask.spec, devices, program),
         directory=str(run),
@@ -75,6 +85,19 @@ def log(run: Path, offset: int, limit_bytes: int, tail_bytes: int | None, fold: 
         data = data[:last]
     text = unmarked(data) if fold else data
     return LogSlice(offset=start, next_offset=start + len(data), size=size, text=text.decode("utf-8", "replace"))
+
+
+def used(run: Path, most: int) -> SystemColumns:
+    """What the run's processes used; of every so many samples the one with the most memory, where there are more."""
+    found = system.read(run / rundir.SYSTEM)
+    every = -(-len(found) // most) or 1
+    kept = [max(found[at : at + every], key=lambda item: item.rss_bytes) for at in range(0, len(found), every)]
+    return SystemColumns(
+        time=[item.time for item in kept],
+        cpu_percent=[item.cpu_percent for item in kept],
+        rss_bytes=[item.rss_bytes for item in kept],
+        processes=[item.processes for item in kept],
+    )
 
 
 def unmarked(data: bytes) -> bytes:

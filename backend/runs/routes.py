@@ -14,15 +14,17 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from backend.bundles.answers import BundleSummary
-from backend.errors import NotFound, on_field
-from backend.runs import admission, reading, sealing
+from backend.errors import Conflict, NotFound, on_field
+from backend.runs import admission, labels, reading, sealing
 from backend.runs.answers import (
     STEP_COLUMNS,
     Checkpoints,
     Columns,
     Evaluations,
+    LabelRequest,
     LogSlice,
     Predictions,
+    RerunRequest,
     Run,
     RunPage,
     RunRequest,
@@ -30,10 +32,12 @@ from backend.runs.answers import (
     SealRequest,
     State,
     StepColumn,
+    SystemColumns,
 )
 from backend.runs.rows import plain
 from backend.runs.view import Curves
 from backend.server import Here, Server
+from evidence import attempts
 
 LARGEST_STEP = 2**53 - 1
 
@@ -66,18 +70,55 @@ def list_runs(
     q: Annotated[str, Query(max_length=200, description="Part of the name, id, config or notes")] = "",
     state: Annotated[State | None, Query()] = None,
     tag: Annotated[str, Query(max_length=50)] = "",
+    archived: Annotated[bool | None, Query(description="Only those that are archived, or only the others")] = None,
     sort: Annotated[Literal["created", "-created", "name", "-name", "loss", "-loss"], Query()] = "-created",
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     cursor: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Runs from the index, newest first unless told otherwise."""
-    text = server.store.page(q=q, state=state, tag=tag, sort=sort, limit=limit, cursor=cursor)
+    text = server.store.page(q=q, state=state, tag=tag, archived=archived, sort=sort, limit=limit, cursor=cursor)
     return Response(text, media_type="application/json")
 
 
 @router.get("/{id}", operation_id="showRun")
 def show_run(server: Here, run: Known) -> Run:
     return reading.whole(server, run)
+
+
+@router.patch("/{id}", operation_id="labelRun")
+def label_run(server: Here, run: Known, request: LabelRequest) -> Run:
+    """Change what a run is called: name, notes, tags, and whether it is archived. What was asked for stays as it is."""
+    labels.change(run, request)
+    server.follower.refresh(run)
+    return reading.whole(server, run)
+
+
+@router.delete("/{id}", status_code=204, operation_id="deleteRun")
+def delete_run(server: Here, run: Known) -> None:
+    """Move an ended run to the trash. Bundles that were sealed from it stay."""
+    server.trash.take(run)
+
+
+@router.post("/{id}/resume", status_code=202, operation_id="resumeRun")
+def resume_run(server: Here, run: Known) -> Run:
+    """Let a run that ended early go on from its newest whole checkpoint, as soon as its device is free."""
+    try:
+        attempts.ask(run)
+    except attempts.CannotResume as error:
+        raise Conflict(str(error)) from None
+    server.follower.refresh(run)
+    server.queue.advance()
+    server.follower.refresh(run)
+    return reading.whole(server, run)
+
+
+@router.post("/{id}/rerun", status_code=201, operation_id="rerunRun")
+def rerun_run(server: Here, run: Known, request: RerunRequest, response: Response) -> Run:
+    """Ask for the same run once more, from its first step, as a run of its own."""
+    again = admission.admit_again(server.settings, run, reading.summary(server, run), request, server.witness)
+    server.follower.adopt(again)
+    response.headers["Location"] = f"/runs/{again.name}"
+    return reading.whole(server, again)
 
 
 @router.post("/{id}/stop", status_code=202, operation_id="stopRun")
@@ -155,6 +196,12 @@ def show_log(
 ) -> LogSlice:
     """A piece of what the trainer printed."""
     return reading.log(run, offset, limit_bytes, tail_bytes, fold)
+
+
+@router.get("/{id}/system", operation_id="showSystem")
+def show_system(run: Known, most: Annotated[int, Query(ge=1, le=100_000)] = 2_000) -> SystemColumns:
+    """What the run's processes use of the machine, in at most ``most`` samples."""
+    return reading.used(run, most)
 
 
 @router.get("/{id}/checkpoints", operation_id="listCheckpoints")

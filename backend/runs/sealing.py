@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from backend.errors import Conflict, Invalid
+from backend.runs import reading
 from backend.runs.admission import check_name
 from backend.server import Server
-from evidence import signing
+from evidence import attempts, signing
 from evidence.bundle import NameTaken, SealRefused
 from evidence.bundle import seal as seal_run
 from evidence.status import LIVE
@@ -15,9 +16,19 @@ from evidence.status import LIVE
 
 def seal(server: Server, run: Path, name: str | None) -> str:
     """The name of the new bundle. Raises Conflict, Invalid."""
-    summary = server.store.summary(run.name)
-    wanted = summary.name if name is None else name
+    wanted = reading.summary(server, run).name if name is None else name
     check_name(wanted)
+    try:
+        with attempts.held(run):
+            _seal(server, run, wanted)
+    except attempts.CannotResume as error:
+        raise Conflict(str(error)) from None
+    return wanted
+
+
+def _seal(server: Server, run: Path, wanted: str) -> None:
+    server.follower.refresh(run)
+    summary = reading.summary(server, run)
     if summary.state in LIVE:
         raise Conflict(f"run {run.name} is {summary.state}; only a run that has ended can be sealed")
     if server.library.is_imported(wanted):
@@ -32,4 +43,3 @@ def seal(server: Server, run: Path, name: str | None) -> str:
         findings = [(result.id, str(finding)) for result in error.results for finding in result.findings]
         sentences = "; ".join(text for _, text in findings)
         raise Invalid(f"the run cannot be sealed: {sentences}", findings=findings) from None
-    return wanted

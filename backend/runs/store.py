@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, 
 from backend.database import Database
 from backend.errors import on_field
 from backend.runs import chunks, ingest, rows, view
-from backend.runs.answers import STEP_COLUMNS, RunSummary
+from backend.runs.answers import STEP_COLUMNS, Alert, RunSummary
 from backend.runs.view import Curves
 from backend.tables import events, runs
 from evidence import attempts, canonical
@@ -107,7 +107,9 @@ class Store:
             rows = connection.execute(_HEADS, {"these": run_ids})
             return {row.id: (row.generation, row.offset) for row in rows}
 
-    def page(self, *, q: str, state: str | None, tag: str, sort: str, limit: int, cursor: str) -> str:
+    def page(
+        self, *, q: str, state: str | None, tag: str, archived: bool | None, sort: str, limit: int, cursor: str
+    ) -> str:
         """One page of runs, as the JSON of a RunPage. Raises Invalid for a cursor that no page gave."""
         query = select(runs)
         if q:
@@ -116,6 +118,8 @@ class Store:
             query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
         if state:
             query = query.where(runs.c.state == state)
+        if archived is not None:
+            query = query.where(runs.c.archived == archived)
         if tag:
             query = query.where(_tagged(tag, self.database.dialect))
         with self.database.read() as connection:
@@ -235,7 +239,9 @@ def _told(row: Row[Any], positions: dict[str, int]) -> dict[str, Any]:
         parameters=row.parameters,
         notes=row.notes,
         tags=row.tags,
+        archived=row.archived,
         bundles=row.bundles,
+        alerts=[Alert(**item) for item in row.alerts],
         spark=_spark(row),
     )
 

@@ -21,7 +21,10 @@ def those_of_the_log(bundle: Bundle) -> Findings:
     stated = bundle.manifest.attempts
     yield from differs(reading.MANIFEST, "number of $.attempts", len(parts), len(stated))
     for number, (part, item) in enumerate(zip(parts, stated, strict=False)):
+        unheard = bundle.silent and number == len(stated) - 1
         for name, value in asdict(attempts.facts(part)).items():
+            if unheard and name == "last_step" and item.last_step == value + 1:
+                continue  # it was killed between writing the row down and repeating it
             yield from differs(reading.MANIFEST, f"$.attempts[{number}].{name}", value, getattr(item, name))
 
 

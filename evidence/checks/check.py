@@ -13,8 +13,8 @@ from evidence.reading import Bundle, Unreadable
 from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Doubt, Finding
 
 Findings = Iterator[Finding]
-ABOUT = ("rows", "any")
-"""Runs that have rows, or all: one that ended before its first row has no more than a config, a log and an end."""
+ABOUT = ("any", "rows", "evaluation")
+"""Runs that have a config, a log and an end: all; that have rows; that have rows and were evaluated."""
 
 COSTS = ("stdlib", "audit", "replay")
 """An audit needs the trainer's packages and reads the bundle's arrays; a replay trains again."""

@@ -57,6 +57,10 @@ def descriptors(bundle: Bundle) -> Findings:
             yield from differs(document, f"{field}.sha256", bundle.sha256(file.path), file.sha256)
             yield from differs(document, f"{field}.bytes", bundle.entries[file.path].st_size, file.bytes)
 
+    log = bundle.told.location.session_log
+    lines = bundle.bytes(reading.LOG).count(b"\n")
+    yield from differs(reading.MANIFEST, "$.location.session_log.line_count", lines, log.line_count)
+
 
 @family.check("INT-04", "its research object tells the same run and the same files", "E1", about="any")
 def crate_agrees(bundle: Bundle) -> Findings:

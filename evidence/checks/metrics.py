@@ -9,7 +9,8 @@ import statistics
 from evidence import attempts, events, reading
 from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
-from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource, Lost, Silent
+from evidence.events import said_last
+from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSource, Lost, Quoted, Stopped
 from evidence.reading import Bundle
 from evidence.schedule import learning_rate
 from evidence.spec import SpecError, parse
@@ -18,6 +19,8 @@ from evidence.verdict import Finding
 family = Family("metrics")
 
 HUMAN_LINE = re.compile(r"step (\d+)/(\d+) loss (-?[\d.]+) ")
+EVALUATED_LINE = re.compile(r"evaluated after step (\d+):")
+LAST_WORD = re.compile(r"(completed|stopped) after step \d+$")
 TROUBLE = re.compile(r"^(Traceback \(most recent call last\)|[\w.]*Error: |RESOURCE_EXHAUSTED)")
 
 
@@ -31,8 +34,13 @@ def contiguous(bundle: Bundle) -> Findings:
     yield from differs(reading.MANIFEST, "$.metrics.rows", len(bundle.rows), manifest.metrics.rows)
     yield from differs(reading.MANIFEST, "$.metrics.last_step", last, manifest.metrics.last_step)
     yield from differs(reading.MANIFEST, "$.training.steps_completed", last, manifest.training.steps_completed)
+    planned = manifest.training.steps_planned
     if isinstance(manifest.run.outcome, Completed):
-        yield from differs(reading.METRICS, "rows of a completed run", manifest.training.steps_planned, last)
+        yield from differs(reading.METRICS, "rows of a completed run", planned, last)
+    elif isinstance(manifest.run.outcome, Stopped) and last == planned:
+        yield Finding(
+            reading.METRICS, "rows of a stopped run", f"fewer than {planned}, which is all of them", str(last)
+        )
 
 
 @family.check("MET-02", "no row was touched, and the rows belong to this run", "E2")
@@ -85,9 +93,12 @@ def headlines(bundle: Bundle) -> Findings:
     yield from differs(reading.MANIFEST, "$.timing.median_step_seconds", median, timing.median_step_seconds)
 
 
-@family.check("MET-04", "the log carries the same rows and events, in order", "E2")
+@family.check("MET-04", "the log carries the same rows and events, in order", "E2", about="any")
 def log_carries_rows(bundle: Bundle) -> Findings:
     spoken = [(line, event) for _, line, event in bundle.spoken]
+    if bundle.early:
+        yield from _log_of_no_rows(bundle, spoken)
+        return
     rows_and_samples = (events.Step, events.Sample)
     others = [line for line, event in spoken if not isinstance(event, rows_and_samples)]
     stands = attempts.standing(spoken)
@@ -100,12 +111,33 @@ def log_carries_rows(bundle: Bundle) -> Findings:
             continue
         kept = bundle.text(name).split("\n")[:-1]
         if name == reading.EVENTS:
-            kept = _without_unheard(kept, said)
+            kept = _without_unheard(kept, said, bundle.silent)
+        elif bundle.silent and len(kept) == len(said) + 1:
+            kept = kept[:-1]  # it was killed between writing it down and repeating it
         for number, (left, right) in enumerate(zip(kept, said, strict=False), 1):
             if left != right:
                 yield Finding(reading.LOG, f"line {number} of {name} behind {events.LOG_MARK.strip()}", left, right)
                 return
         yield from differs(reading.LOG, f"lines of {name} behind {events.LOG_MARK.strip()}", len(kept), len(said))
+
+
+def _log_of_no_rows(bundle: Bundle, spoken: list[tuple[str, events.Event]]) -> Findings:
+    """A run that ended before its first row: its log has what its event log has, and no row that stands."""
+    kept = bundle.text(reading.EVENTS).split("\n")[:-1] if reading.EVENTS in bundle.files else []
+    said = [line for line, _ in spoken]
+    heard = kept[:-1] if bundle.silent and len(kept) == len(said) + 1 else kept
+    for number, (left, right) in enumerate(zip(heard, said, strict=False), 1):
+        if left != right:
+            yield Finding(reading.LOG, f"line {number} behind {events.LOG_MARK.strip()}", left, right)
+            return
+    yield from differs(reading.LOG, f"lines behind {events.LOG_MARK.strip()}", len(heard), len(said))
+    standing = [event for event in bundle.standing if isinstance(event, events.Step)]
+    if standing:
+        yield Finding(
+            reading.EVENTS, "step", "none that stands, in a run that ended before its first", str(len(standing))
+        )
+    if kept and not isinstance(bundle.all_events[0], events.RunStart):
+        yield Finding(reading.EVENTS, "first event", "run_start", bundle.all_events[0].kind)
 
 
 @family.check("MET-05", "the lines for people say what the rows say", "E2")
@@ -125,8 +157,16 @@ def human_lines(bundle: Bundle) -> Findings:
         yield from differs(
             reading.LOG, f"line {number}: loss", f"{rows[step].loss:.4f}" if step in rows else "no such step", loss
         )
-    if missing := sorted(set(rows) - seen):
+    unheard = {bundle.rows[-1].step} if bundle.silent else set()
+    if missing := sorted(set(rows) - seen - unheard):
         yield Finding(reading.LOG, "", f"a line for step {missing[0]}", "nothing")
+    evaluated = {event.step for event in bundle.all_events if isinstance(event, events.Evaluation)}
+    for number, line in enumerate(bundle.log_lines, 1):
+        if (match := EVALUATED_LINE.match(line)) and int(match[1]) not in evaluated:
+            yield Finding(reading.LOG, f"line {number}", f"an evaluation that {reading.EVENTS} has", line)
+    last = bundle.log_lines[-1] if bundle.log_lines else ""
+    if bundle.silent and (match := LAST_WORD.match(last)):
+        yield Finding(reading.LOG, "last line", "no last word of a run that ended without one", last)
 
 
 @family.check("MET-06", "the learning rate follows the schedule, and the norms are real", "E2")
@@ -139,9 +179,10 @@ def schedule(bundle: Bundle) -> Findings:
         expected = learning_rate(spec.optimizer, spec.training.steps, row.step)
         if not close(expected, row.learning_rate, 1e-6):  # the optimizer computes in float32
             yield Finding(reading.METRICS, f"step {row.step}: learning_rate", repr(expected), repr(row.learning_rate))
-        for name in ("grad_norm", "param_norm"):
-            if getattr(row, name) <= 0:
-                yield Finding(reading.METRICS, f"step {row.step}: {name}", "more than 0", str(getattr(row, name)))
+        if row.param_norm <= 0:
+            yield Finding(reading.METRICS, f"step {row.step}: param_norm", "more than 0", str(row.param_norm))
+    if not any(row.grad_norm > 0 for row in bundle.rows):  # a step without a gradient happens, a run of them does not
+        yield Finding(reading.METRICS, "grad_norm", "more than 0 in some step", "0 in all of them")
 
 
 @family.check("MET-07", "the counters count", "E2")
@@ -192,12 +233,20 @@ def whole_run(bundle: Bundle) -> Findings:
         yield Finding(reading.EVENTS, "order of events", ", ".join(wanted), ", ".join(order))
     if not bundle.silent:
         finished: events.Finished = bundle.event(events.Finished)
-        yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
+        if isinstance(outcome, Lost):  # nobody saw it end: what its log says last is quoted, and proves no outcome
+            last = said_last(finished)
+            if last not in outcome.because:
+                yield Finding(
+                    reading.MANIFEST, "$.run.outcome.because", f"that its log ends with {last}", outcome.because
+                )
+        elif not (isinstance(outcome, Failed) and finished.outcome == "completed"):  # it may fail after its last word
+            yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
         yield from differs(reading.EVENTS, "finished.step", 0 if bundle.early else bundle.rows[-1].step, finished.step)
-        if isinstance(outcome, Failed):
-            yield from differs(reading.MANIFEST, "$.run.outcome.error_type", finished.error_type, outcome.error_type)
-            message = " ".join(finished.error_message.split())
-            yield from differs(reading.MANIFEST, "$.run.outcome.error_message", message, outcome.error_message)
+    if isinstance(outcome, Stopped):
+        because = "Stopped on request before its trainer could say goodbye."
+        if not bundle.silent:
+            because = f"Stopped on request after step {bundle.event(events.Finished).step}."
+        yield from differs(reading.MANIFEST, "$.run.outcome.because", because, outcome.because)
     if isinstance(outcome, Failed):
         yield from _error_is_said(bundle, outcome)
     if isinstance(outcome, Failed | Lost):
@@ -209,17 +258,36 @@ def whole_run(bundle: Bundle) -> Findings:
 
 
 def _error_is_said(bundle: Bundle, outcome: Failed) -> Findings:
-    """The line that the manifest quotes stands in the log, and says the error."""
-    if isinstance(outcome.said, Silent):
-        return
-    number, lines = outcome.said.line, bundle.log_lines
-    found = lines[number - 1].strip() if number <= len(lines) else "no such line"
-    yield from differs(reading.LOG, f"line {number}, which the manifest quotes", outcome.said.text, found)
-    message = outcome.error_message
-    if not bundle.silent:
-        message = bundle.event(events.Finished).error_message.split("\n")[0].strip()
-    if message not in outcome.said.text:
-        yield Finding(reading.MANIFEST, "$.run.outcome.said.text", message, outcome.said.text)
+    """What failed follows from the log: the last word, the line that says it, or else how the process ended."""
+    where = "$.run.outcome"
+    finished = None if bundle.silent else bundle.event(events.Finished)
+    if outcome.exit_code == 0:
+        yield Finding(reading.MANIFEST, f"{where}.exit_code", "not 0, of a run that failed", "0")
+    if finished and finished.outcome == "failed":
+        first_line = finished.error_message.split("\n")[0].strip()
+        kind, message = finished.error_type, " ".join(finished.error_message.split())
+        yield from differs(reading.MANIFEST, f"{where}.stage", finished.stage, outcome.stage)
+        yield from differs(reading.MANIFEST, f"{where}.error_type", kind, outcome.error_type)
+        yield from differs(reading.MANIFEST, f"{where}.error_message", message, outcome.error_message)
+    elif isinstance(outcome.said, Quoted):
+        kind, _, first_line = outcome.said.text[:500].partition(": ")
+        yield from differs(reading.MANIFEST, f"{where}.error_type", kind, outcome.error_type)
+        if first_line:
+            yield from differs(
+                reading.MANIFEST, f"{where}.error_message", " ".join(first_line.split()), outcome.error_message
+            )
+    else:
+        kind, first_line = "", outcome.error_message
+        yield from differs(reading.MANIFEST, f"{where}.error_type", _unsaid(outcome.exit_code), outcome.error_type)
+    quoted = reading.quote(bundle.text(reading.LOG), first_line or kind)
+    if isinstance(outcome.said, Quoted):
+        yield from differs(reading.MANIFEST, f"{where}.said", quoted, (outcome.said.line, outcome.said.text))
+    elif quoted and finished and finished.outcome == "failed":
+        yield Finding(reading.MANIFEST, f"{where}.said", f"line {quoted[0]} of the log: {quoted[1]}", "nothing")
+
+
+def _unsaid(exit_code: int) -> str:
+    return "Killed" if exit_code < 0 else "unknown error"
 
 
 @family.check("MET-11", "nothing stands outside the run", "E2")
@@ -233,16 +301,17 @@ def nothing_outside(bundle: Bundle) -> Findings:
         yield Finding(reading.LOG, "last event", "finished", ", ".join(spoken[-1:]) or "nothing")
 
 
-def _without_unheard(kept: list[str], said: list[str]) -> list[str]:
+def _without_unheard(kept: list[str], said: list[str], silent: bool) -> list[str]:
     """``kept`` without the last event of an attempt that was killed between writing it down and repeating it.
 
-    One that had said its last word (finished) was not.
+    One that had said its last word (finished) was not. ``silent``: the last attempt was killed, too.
     """
     heard, found, finished = set(said), [], False
     for line, after in zip(kept, [*kept[1:], ""], strict=True):
         kind = _kind(line)
         finished = (finished or kind == events.Finished.kind) and kind != events.RunStart.kind
-        if line in heard or finished or _kind(after) != events.RunStart.kind:
+        cut_off = _kind(after) == events.RunStart.kind or (silent and not after)
+        if line in heard or finished or not cut_off:
             found.append(line)
     return found
 

@@ -47,13 +47,15 @@ def commit_is_real(bundle: Bundle) -> Findings:
     yield from differs(PROOF, "tree", source.tree, proof["text"].split("\n", 1)[0].removeprefix("tree "))
 
 
-@family.check("PRV-02", "the code that ran is that commit's", "E2")
+@family.check("PRV-02", "the code that ran is that commit's", "E2", about="any")
 def that_code_ran(bundle: Bundle) -> Findings:
     source, blobs = _git(bundle), _blobs(bundle)
     told = [event for event in bundle.all_events if isinstance(event, events.Source)]
-    if not told:
+    if not told and not bundle.early:
         raise NotRun(f"{reading.EVENTS} has no {events.Source.kind} event (SCH-06)")
     here = {f"source/files/{item.path}": item.sha256 for event in told for item in event.files}
+    if not told:  # it ended before it said what it had loaded: what was kept of that has to be the commit's
+        here = {item.path: item.sha256 for item in source.files}
     yield from differs(reading.MANIFEST, "$.source.files", sorted(here), sorted(item.path for item in source.files))
     different = []
     for path, digest in here.items():
@@ -61,7 +63,7 @@ def that_code_ran(bundle: Bundle) -> Findings:
             yield from differs(path, "sha256", digest, bundle.sha256(path))
             if blobs.get(path.removeprefix("source/files/")) != provenance.blob_id(bundle.bytes(path)):
                 different.append(path)
-    yield from differs(reading.MANIFEST, "$.source.clean", not different, source.clean)
+    yield from differs(reading.MANIFEST, "$.source.clean", bool(here) and not different, source.clean)
     if different:
         raise NotRun(
             f"the code that ran is in the bundle, but {len(different)} of {len(here)} files are not those of "
@@ -120,6 +122,10 @@ def manifest_is_config(bundle: Bundle) -> Findings:
     for key, value in stated.items():
         section, _, name = key.partition(".")
         yield from differs(reading.MANIFEST, key, spec[section][name], value)
+    source = spec["data"]["train_path"].rpartition("/")[2]
+    yield from differs(reading.MANIFEST, "$.data.source", source, bundle.manifest.data.source)
+    weights = bundle.event(events.Model).weights
+    yield from differs(reading.MANIFEST, "$.model.weights", weights, bundle.manifest.model.weights)
     asked = spec["device"]
     if asked != "auto":
         yield from differs(reading.MANIFEST, "$.hardware.platform", asked, bundle.manifest.hardware.platform)
@@ -157,7 +163,10 @@ def data_identity(bundle: Bundle) -> Findings:
     if data.train_sequences != data.train_rows and not (data.packing and data.train_sequences < data.train_rows):
         most = f"at most {data.train_rows}" if data.packing else f"{data.train_rows}, without packing"
         yield Finding(reading.MANIFEST, "$.data.train_sequences", most, str(data.train_sequences))
-    yield from differs(reading.MANIFEST, "$.tokenizer.sha256", told.tokenizer_sha256, bundle.manifest.tokenizer.sha256)
+    yield from differs(reading.MANIFEST, "$.data.truncated_rows", told.truncated_rows, data.truncated_rows)
+    tokenizer = bundle.manifest.tokenizer
+    yield from differs(reading.MANIFEST, "$.tokenizer.sha256", told.tokenizer_sha256, tokenizer.sha256)
+    yield from differs(reading.MANIFEST, "$.tokenizer.vocab_size", told.vocab_size, tokenizer.vocab_size)
 
 
 @family.check("PRV-08", "no held-out prompt was trained on", "E2")

@@ -27,13 +27,10 @@ def summary(bundle: Bundle) -> Findings:
 def placeholders(bundle: Bundle) -> Findings:
     for name in (reading.MANIFEST, reading.SUMMARY, "environment/env.json"):
         for where, text in texts(bundle.document(name), "$"):
-            if where == "$.program.plan.remat":
-                continue  # a choice of which one is called none; PRV-16 holds it to the rule
+            if where == "$.program.plan.remat" or where.startswith(("$.run.outcome", "$.location.command")):
+                continue  # a choice of which one is called none (PRV-16); an error's own words (MET-09), a command's
             if found := typed.PLACEHOLDER.search(text):
                 yield Finding(name, where, "a value", found.group())
-    for number, line in enumerate(bundle.text(reading.README).splitlines(), 1):
-        if (found := typed.PLACEHOLDER.search(line)) and not line.startswith("| "):
-            yield Finding(reading.README, f"line {number}", "a value", found.group())
 
 
 @family.check("SCH-04", "all files tell of one run", "E2", about="any")

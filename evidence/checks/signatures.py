@@ -36,7 +36,7 @@ def _claimed_signer(signed: dsse.Signed) -> str:
     return match[2] if match else ""
 
 
-@family.check("SIG-01", "every signature is by the key that was pinned for its signer", "E1")
+@family.check("SIG-01", "every signature is by the key that was pinned for its signer", "E1", about="any")
 def by_pinned_keys(bundle: Bundle) -> Findings:
     trust = bundle.known.trust
     at_sealing: dict[str, str] = {}
@@ -62,7 +62,7 @@ def by_pinned_keys(bundle: Bundle) -> Findings:
         yield Finding(attestations.PROVENANCE, "keyid", "the key that signed the files", "another key")
 
 
-@family.check("SIG-02", "a signature covers every file, and this bundle", "E1")
+@family.check("SIG-02", "a signature covers every file, and this bundle", "E1", about="any")
 def covers_the_tree(bundle: Bundle) -> Findings:
     for name, signed in _signed(bundle):
         subject = [(item.name, item.digest.sha256) for item in signed.statement.subject]
@@ -98,14 +98,14 @@ def _model(bundle: Bundle, signed: dsse.Signed, subject: list[tuple[str, str]]) 
     elif stated.keys() == there.keys() and [name for name, _ in listed] != [name for name, _ in actual]:
         yield Finding(attestations.MODEL, "resources", "sorted by path", "another order")
     root = attestations.root_digest(digest for _, digest in listed)
-    yield from differs(attestations.MODEL, "subject", [(bundle.manifest.run.name, root)], subject)
+    yield from differs(attestations.MODEL, "subject", [(bundle.told.run.name, root)], subject)
     yield from differs(
         attestations.MODEL, "ignore_paths", list(reading.BESIDE_THE_SEAL), said.serialization.ignore_paths
     )
     yield from differs(attestations.MODEL, "allow_symlinks", False, said.serialization.allow_symlinks)
 
 
-@family.check("SIG-03", "the signed provenance is the manifest's", "E1")
+@family.check("SIG-03", "the signed provenance is the manifest's", "E1", about="any")
 def provenance_is_manifest(bundle: Bundle) -> Findings:
     for name, signed in _signed(bundle):
         if name != attestations.PROVENANCE:
@@ -120,7 +120,7 @@ def provenance_is_manifest(bundle: Bundle) -> Findings:
         yield from _compare(name, "predicate", expected, signed.statement.predicate)
 
 
-@family.check("SIG-04", "every statement is of a known kind, exactly", "E1")
+@family.check("SIG-04", "every statement is of a known kind, exactly", "E1", about="any")
 def exact_types(bundle: Bundle) -> Findings:
     types: dict[str, tuple[str, type | None]] = {
         attestations.MODEL: (attestations.MODEL_TYPE, attestations.ModelSignature),
@@ -149,7 +149,7 @@ def exact_types(bundle: Bundle) -> Findings:
                     yield Finding(name, problem.where, problem.expected, problem.found)
 
 
-@family.check("SIG-05", "you know who signed it", "E1", warns=True)
+@family.check("SIG-05", "you know who signed it", "E1", warns=True, about="any")
 def known_signers(bundle: Bundle) -> Findings:
     if not {*attestations.AT_SEALING} & set(bundle.files):
         yield Finding(attestations.FOLDER, "", "a signature by somebody you know", "a bundle that nobody signed")

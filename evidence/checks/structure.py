@@ -32,6 +32,9 @@ def complete(bundle: Bundle) -> Findings:
             yield Finding(name, "", "a folder", "nothing")
     for name in sorted(top - {*files, *folders, *optional}):
         yield Finding(name, "", "no other name at the top of a bundle", "this one")
+    for name in bundle.entries:
+        if name.startswith("replay/") and name != reading.REPLAY:
+            yield Finding(name, "", f"nothing below replay/ but {reading.REPLAY}", "this one")
 
 
 @family.check("STR-02", "the tree can be copied anywhere", "E0", about="any")
@@ -112,8 +115,8 @@ def self_contained(bundle: Bundle) -> Findings:
             yield Finding(name, "", f"a file that {reading.MANIFEST} points at", "one that nothing points at")
     for name in (reading.MANIFEST, reading.SUMMARY):
         for where, text in texts(bundle.document(name), "$"):
-            # What the operator asked for may name a folder of theirs: the file itself is in the bundle.
-            if (found := MACHINE_PATH.search(text)) and not where.startswith("$.config.overrides"):
+            # What the operator asked for may name a folder of theirs, and so may an error: nobody has to go there.
+            if (found := MACHINE_PATH.search(text)) and not where.startswith(("$.config.overrides", "$.run.outcome")):
                 yield Finding(name, where, "no path of one machine", found.group().strip())
 
 

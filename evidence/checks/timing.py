@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from evidence import events, reading
 from evidence.checks.check import Family, Findings, close, differs
 from evidence.events import instant
-from evidence.manifest import Performed
+from evidence.manifest import GitSource, Performed
 from evidence.reading import Bundle
 from evidence.verdict import Finding
 
 family = Family("timing")
+
+CLOCKS_APART = timedelta(minutes=10)
 
 
 @family.check("TIM-01", "everything happened in an order that is possible", "E2", about="any")
@@ -27,6 +30,7 @@ def history(bundle: Bundle) -> Findings:
         ("the process ended", run.finished_at),
         ("now", events.stamp(datetime.now(UTC))),
     ]
+    yield from _after_its_commit(bundle)
     for (before, earlier), (after, later) in pairwise(moments):
         if instant(earlier) > instant(later):
             yield Finding(reading.MANIFEST, f"{before} → {after}", f"not before {earlier}", later)
@@ -100,6 +104,19 @@ def compile_visible(bundle: Bundle) -> Findings:
         yield Finding(
             reading.MANIFEST, "$.timing.compile_seconds", "more than a tenth of a step", f"{timing.compile_seconds:.4f}"
         )
+
+
+def _after_its_commit(bundle: Bundle) -> Findings:
+    """A commit's time is its author's machine's: minutes may lie between two clocks."""
+    if not isinstance(bundle.told.source, GitSource):
+        return
+    said = re.search(
+        r"^committer .* (\d+) [+-]\d{4}$", str(bundle.document("source/commit.json")["text"]), re.MULTILINE
+    )
+    asked = instant(bundle.told.run.created_at)
+    if said and (committed := datetime.fromtimestamp(int(said[1]), UTC)) > asked + CLOCKS_APART:
+        expected = f"after its commit, {events.stamp(committed)}"
+        yield Finding(reading.MANIFEST, "$.run.created_at", expected, bundle.told.run.created_at)
 
 
 def _first_rows(bundle: Bundle) -> set[int]:

@@ -38,12 +38,12 @@ def _receipts(bundle: Bundle) -> list[receipts.Receipt]:
         raise NotRun(f"{reading.RECEIPTS} holds a line that is no receipt: {error}") from None
 
 
-@family.check("PRV-13", "the run was asked for before it began, and its seed is the config's", "E2")
+@family.check("PRV-13", "the run was asked for before it began, and its seed is the config's", "E2", about="any")
 def asked_for_before(bundle: Bundle) -> Findings:
-    manifest = bundle.manifest
-    if training := getattr(manifest, "training", None):  # a run that failed early tells of none
+    manifest = bundle.told
+    if not bundle.early:
         asked = bundle.document("config/effective.json")["training"]["seed"]
-        yield from differs(reading.MANIFEST, "$.training.seed", asked, training.seed)
+        yield from differs(reading.MANIFEST, "$.training.seed", asked, bundle.manifest.training.seed)
     if not isinstance(manifest.witness, Witnessed):
         where = "$.run.nonce"
         yield Doubt(reading.MANIFEST, where, "a nonce that a witness issued before the run", manifest.witness.because)
@@ -53,6 +53,8 @@ def asked_for_before(bundle: Bundle) -> Findings:
         yield Finding(reading.RECEIPTS, "line 1", "the receipt of the nonce that was issued", "none")
         return
     issued = said[0]
+    yield from differs(reading.MANIFEST, "$.witness.public_key_sha256", issued.key, manifest.witness.public_key_sha256)
+    yield from differs(reading.MANIFEST, "$.witness.receipt_count", len(said), manifest.witness.receipt_count)
     yield from differs(reading.RECEIPTS, "line 1: run_id", manifest.run.run_id, issued.run_id)
     yield from differs(reading.RECEIPTS, "line 1: nonce", manifest.run.nonce, issued.nonce)
     yield from differs(reading.RECEIPTS, "line 1: spec_sha256", manifest.config.effective_sha256, issued.spec_sha256)

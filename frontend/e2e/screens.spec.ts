@@ -19,6 +19,7 @@ async function addresses(page: Page): Promise<string[]> {
   return [
     '/runs',
     '/runs/new',
+    '/trash',
     '/preflights',
     '/evidence',
     '/nowhere',

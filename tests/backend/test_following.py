@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evidence import rundir
+from tests import runs
 from tests.backend.client import Client, serving, until
 from tests.backend.conftest import delete_index, make_settings
 
@@ -51,7 +52,7 @@ def test_killed_trainer_is_failed(slow: Client, tmp_path: Path) -> None:
     slow.until(run, lambda item: item["step"] > 0)
     os.kill(_trainer(tmp_path / "home" / "runs" / run), signal.SIGKILL)
     ended = slow.until_state(run, "failed")
-    assert ended["reason"] == "The trainer was killed by SIGKILL."
+    assert ended["reason"] == runs.KILLED
     assert ended["error"]["message"] == ended["reason"]
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from backend.bundles.library import Library
 from evidence import archive
+from evidence.trust import Trust
 from tests.backend.client import Client, serving
 from tests.backend.conftest import make_settings
 
@@ -285,7 +286,7 @@ def test_whatever_its_files_say_a_bundle_is_told(there: There, tmp_path: Path) -
     random, good = Random(7), there[2] / "submissions" / "proof"
     names = [path.relative_to(good) for path in sorted(good.rglob("*.json*")) if "files" not in path.parts]
     folder = tmp_path / "bundles" / "proof"
-    library = Library(tmp_path / "bundles", tmp_path / "imported")
+    library = Library(tmp_path / "bundles", tmp_path / "imported", tmp_path / "replays", Trust)
     for _ in range(60):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(good, folder)

@@ -16,8 +16,8 @@ from evidence import events, job_folder, preflight, preflight_folder, rundir
 from evidence.hardware import TOPOLOGIES
 from evidence.preflight import Request
 from evidence.preflight_comparison import Compared, NotCompared, attempt_of, compare
+from evidence.processes import identity
 from evidence.spec import parse
-from evidence.status import identity
 from tests.backend.client import Client, serving, until
 from tests.backend.conftest import TINY, make_settings
 from tests.preflight_job import NO_LIBTPU, Job

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evidence import job_folder, replay_job, rundir
-from evidence.status import identity
+from evidence.processes import identity
 from tests.backend.client import Client, serving, until
 from tests.backend.conftest import make_settings
 from tests.evidence.tamper import edit_text, reseal

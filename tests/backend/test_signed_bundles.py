@@ -10,7 +10,7 @@ import pytest
 
 from backend.bundles.answers import Signature
 from backend.bundles.library import Library
-from evidence import attestations, signing, trust
+from evidence import attestations, reading, signing, trust
 from evidence.provenance import REPOSITORY
 from evidence.verify import verify
 
@@ -22,7 +22,7 @@ def signed(tmp_path: Path) -> Path:
     """A folder of bundles with one, signed by the key called lab below ``tmp_path``."""
     pytest.importorskip("cryptography")
     folder = tmp_path / "bundles" / BUNDLE.name
-    shutil.copytree(BUNDLE, folder)
+    shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns(*reading.BESIDE_THE_SEAL))
     signing.new_key(tmp_path, "lab")
     signing.attest(folder, signing.load(signing.signing_keys(tmp_path)[0]))
     return folder

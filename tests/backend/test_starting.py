@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,3 +118,22 @@ def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
         assert next(client.messages(list=1)).event == "hello"
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) is not None
+
+
+def test_a_server_killed_while_it_starts_a_run_leaves_one_trainer_or_none(tmp_path: Path) -> None:
+    """Killed at several moments between the asking and the spawn; the next server adopts the run, or starts it."""
+    make_home(tmp_path)
+    spec = {"config": None, "spec": yaml.safe_load(TINY), "overrides": {"training.steps": 5}}
+    port = _free_port()
+    started = []
+    for moment in (0.0, 0.4):
+        with _server(tmp_path, port, 0.01) as (client, process):
+            started.append(client.launch(**spec))
+            time.sleep(moment)
+            process.kill()
+            process.wait()
+    with _server(tmp_path, port, 0.01) as (client, _):
+        for run in started:
+            assert client.until_state(run, "finished", "failed", "lost", "stopped")["state"] == "finished"
+            said = (tmp_path / "home" / "runs" / run / "events.jsonl").read_text()
+            assert said.count('"kind":"run_start"') == 1

@@ -66,7 +66,8 @@ class Reader:
         self.database = Database(self.home / "assay.db", database_url(self.home))
         OPEN.append(self.database)
         with self.database.write() as connection:
-            ingest.add(connection, rundir.read_ask(self.run))
+            ask = rundir.read_ask(self.run)
+            ingest.add(connection, ask, rundir.read_labels(self.run, ask))
         known = Store(self.database).standings()[0]
         self.place = Place(known.offset, known.mark, known.offset)
 

@@ -88,6 +88,9 @@ def reseal(folder: Path) -> None:
     for name in (reading.MANIFEST, reading.SUMMARY):
         document = json.loads((folder / name).read_text())
         _redescribe(document, folder)
+        log = document.get("location", {}).get("session_log", {}) if isinstance(document, dict) else {}
+        if "line_count" in log and (folder / reading.LOG).is_file():
+            log["line_count"] = (folder / reading.LOG).read_bytes().count(b"\n")
         (folder / name).write_text(json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
     for name, written in ((reading.README, report.readme), (reading.CRATE, crate.text)):
         try:

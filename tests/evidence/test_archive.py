@@ -228,7 +228,7 @@ def test_the_commands(sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert assay(["export", "tiny", "--zip", str(target)]) == 0
     assert assay(["import", str(target), "--name", "theirs"]) == 0
     assert "Imported" in capsys.readouterr().out
-    assert assay(["verify", "theirs"]) == 0
+    assert assay(["verify", "theirs", "--quick"]) == 0
     assert assay(["import", str(target), "--name", "theirs"]) == 2
     assert capsys.readouterr().err == "Error: there is a bundle named theirs already; choose another name\n"
     assert assay(["export", "gone", "--bagit", str(tmp_path / "bag")]) == 2

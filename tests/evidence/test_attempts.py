@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evidence import attempts, bundle, events, reading, record, report, rundir
-from evidence.status import Status, status
+from evidence import attempts, bundle, canonical, events, reading, record, report, rundir
+from evidence.status import Status, awaited, status
 from evidence.verdict import NOT_RUN
 from evidence.verify import verify
 from tests import runs
@@ -56,7 +56,7 @@ def bundle_of_two(resumed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_a_resumed_run_is_judged_by_its_latest_attempt(killed: Path, resumed: Path) -> None:
-    assert (state(killed).state, state(killed).reason) == ("failed", "The trainer was killed by SIGKILL.")
+    assert (state(killed).state, state(killed).reason) == ("failed", runs.KILLED)
     assert (state(resumed).state, state(resumed).exit_code) == ("finished", 0)
     assert state(resumed).started_at > state(killed).ended_at
 
@@ -101,7 +101,7 @@ def test_a_stopped_run_that_is_resumed_and_killed_is_not_called_stopped(tmp_path
     record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.05"], resume=True)
     runs.wait_for(lambda: b'"kind":"resumed"' in runs.log_of(run))
     runs.kill_trainer(run)
-    assert (state(run).state, state(run).reason) == ("failed", "The trainer was killed by SIGKILL.")
+    assert (state(run).state, state(run).reason) == ("failed", runs.KILLED)
 
 
 def test_a_resumed_run_becomes_evidence(bundle_of_two: Path) -> None:
@@ -243,3 +243,40 @@ def test_half_a_line_in_the_middle_of_an_attempt_proves_nothing(bundle_of_two: P
     verdict = verify(folder)
     assert {"MET-04", "RES-01", "RES-04"} <= {result.id for result in verdict.results if result.result == NOT_RUN}
     assert verdict.level == "E1"
+
+
+def test_a_run_that_was_asked_to_go_on_is_queued_until_that_attempt_is_launched(killed: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(killed, tmp_path / killed.name))
+    assert awaited(run) == 0
+    attempts.ask(run)
+    assert (awaited(run), state(run)) == (2, Status("queued", "Waits to go on after step 10."))
+    with pytest.raises(attempts.CannotResume, match="waits to go on already; stop takes that back"):
+        attempts.ask(run)
+    attempts.take_back(run)
+    assert state(run) == state(killed)
+    attempts.ask(run)
+    assert runs.record(run, resume=True) == 0
+    assert (awaited(run), state(run).state) == (0, "finished")
+    assert rundir.read_document(run / rundir.RESUME)["attempt"] == 2
+
+
+def test_who_holds_a_run_has_it_alone(killed: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(killed, tmp_path / killed.name))
+    with attempts.held(run), pytest.raises(attempts.CannotResume, match="by somebody else at this moment"):
+        attempts.ask(run)
+    with pytest.raises(attempts.CannotResume, match="No such file"), attempts.held(tmp_path / "gone"):
+        pass
+
+
+def test_labels_are_what_was_asked_until_something_else_is_written(killed: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(killed, tmp_path / killed.name))
+    asked = rundir.read_ask(run)
+    assert rundir.read_labels(run, asked) == rundir.Labels("twice", "", ())
+    wanted = rundir.Labels("other", "a note", ("a", "b"), archived=True)
+    rundir.write_labels(run, wanted)
+    assert rundir.read_labels(run, asked) == wanted
+    known = rundir.read_document(run / rundir.LABELS)
+    for broken in ({"schema": "x"}, {"archived": "no"}, {"name": 3}, {"tags": 3}, {"more": 1}):
+        rundir.write_document(run / rundir.LABELS, {**known, **broken})
+        with pytest.raises(canonical.JsonError, match=r"^labels\.json"):
+            rundir.read_labels(run, asked)

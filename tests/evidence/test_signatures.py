@@ -229,7 +229,7 @@ def test_witness_and_signature_are_claimed_as_far_as_they_are_known(
     def claims(folder: Path, trusted: Trust) -> dict[str, Claim]:
         known = Known(trust=trusted)
         told = report.report(reading.Bundle(folder, known), verify(folder, known=known))
-        assert any("nobody countersigned" in limit for limit in told.limits) == (trusted == Trust())
+        assert any("No outsider countersigned" in limit for limit in told.limits) == (trusted == Trust())
         return {claim.id: claim for claim in told.claims if claim.id in ("witness", "signature")}
 
     assert claims(sealed, Trust()) == {}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evidence import canonical, manifest, reading, typed
+from evidence import canonical, manifest, reading, scoring, typed
 from evidence.verdict import FAIL
 from evidence.verify import verify
 from tests.evidence import tamper
@@ -171,6 +171,19 @@ RESEALED: list[tuple[str, Change, str]] = [
      "CKP-04"),
     ("a late checkpoint",
      edit_json(MANIFEST, lambda d: d["checkpoints"][1].update(chain_at_step=d["checkpoints"][0]["chain_at_step"])), "CKP-07"),
+    ("wrong answers made right, and the score with them",
+     both(edit_lines(PREDICTIONS, lambda rows: [row.update(text=row["expected"], correct=True) for row in rows] and None),
+          edit_json(SUMMARY, lambda d: d["evaluation"].update(correct=10, metrics=[{**d["evaluation"]["metrics"][0], "value": 1.0,
+                                                              "ci95": list(scoring.wilson_interval(10, 10))}]))), "EVL-09"),
+    ("a nicer held-out loss", set_value(SUMMARY, "evaluation.loss", 0.001), "EVL-09"),
+    ("fewer cut rows", set_value(MANIFEST, "data.truncated_rows", 3), "PRV-07"),
+    ("a larger vocabulary", set_value(MANIFEST, "tokenizer.vocab_size", 256_000), "PRV-07"),
+    ("other initial weights", set_value(MANIFEST, "model.weights", "google/gemma-2b"), "PRV-05"),
+    ("data of another name", set_value(MANIFEST, "data.source", "gsm8k.jsonl"), "PRV-05"),
+    ("longer answers than were generated", set_value(SUMMARY, "evaluation.decoding.max_new_tokens", 512), "EVL-02"),
+    ("a run older than its code", both(set_value(MANIFEST, "run.created_at", "2020-01-01T00:00:00.000000Z")), "TIM-01"),
+    ("a certificate beside the seal", write("replay/CERTIFICATE.md", b"certified at E5\n"), "STR-01"),
+    ("an evaluation that is hidden", set_value(SUMMARY, "evaluation", {"kind": "not_performed", "because": "no time"}), "EVL-09"),
     ("a dropped failure", edit_lines(PREDICTIONS, lambda rows: rows.pop(0)), "EVL-01"),
     ("an edited prediction", edit_lines(PREDICTIONS, lambda rows: rows[0].update(text="#### 2")), "EVL-02"),
     ("an edited score", set_value(SUMMARY, "evaluation.correct", 10), "EVL-02"),

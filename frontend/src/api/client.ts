@@ -3,7 +3,7 @@ import { client } from './gen/client.gen.ts'
 import * as sdk from './gen/sdk.gen.ts'
 import { importBundle } from './import.ts'
 import { OfflineError, refusal } from './problems.ts'
-import type { PreflightRequest, ReplayRequest, RunRequest } from './types.ts'
+import type { LabelRequest, PreflightRequest, ReplayRequest, RerunRequest, RunRequest } from './types.ts'
 
 client.setConfig({ baseUrl: globalThis.location.origin, headers: { Accept: 'application/json' } })
 client.interceptors.error.use((error, response) => {
@@ -24,12 +24,21 @@ export const api = {
   run: (id: string, signal?: AbortSignal) => data(sdk.showRun({ path: { id }, signal })),
   createRun: (body: RunRequest) => data(sdk.createRun({ body })),
   stopRun: (id: string) => data(sdk.stopRun({ path: { id } })),
+  resumeRun: (id: string) => data(sdk.resumeRun({ path: { id } })),
+  rerunRun: (id: string, body: RerunRequest) => data(sdk.rerunRun({ path: { id }, body })),
+  labelRun: (id: string, body: LabelRequest) => data(sdk.labelRun({ path: { id }, body })),
+  deleteRun: (id: string) => data(sdk.deleteRun({ path: { id } })),
+  trash: (signal?: AbortSignal) => data(sdk.listTrash({ signal })),
+  restoreRun: (id: string) => data(sdk.restoreRun({ path: { id } })),
+  purgeRun: (id: string) => data(sdk.purgeRun({ path: { id } })),
+  emptyTrash: () => data(sdk.emptyTrash()),
   sealRun: (id: string, name: string) => data(sdk.sealRun({ path: { id }, body: { name } })),
   checkpoints: (id: string) => data(sdk.listCheckpoints({ path: { id } })),
   evaluations: (id: string) => data(sdk.listEvaluations({ path: { id } })),
   samples: (id: string) => data(sdk.listSamples({ path: { id } })),
   predictions: (id: string, step?: number) => data(sdk.listPredictions({ path: { id }, query: { step } })),
   log: (id: string, offset: number) => data(sdk.showLog({ path: { id }, query: { offset, limit_bytes: 1 << 20 } })),
+  system: (id: string, signal?: AbortSignal) => data(sdk.showSystem({ path: { id }, signal })),
   configs: () => data(sdk.listConfigs()),
   preflights: (signal?: AbortSignal) => data(sdk.listPreflights({ query: { limit: 200 }, signal })),
   preflight: (id: string, signal?: AbortSignal) => data(sdk.showPreflight({ path: { id }, signal })),

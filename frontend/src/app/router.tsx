@@ -38,6 +38,11 @@ const run = createRoute({
   validateSearch: runSearch,
   component: lazyRouteComponent(() => import('../features/runs/show/run-page.tsx'), 'RunPage'),
 })
+const trash = createRoute({
+  getParentRoute: () => root,
+  path: '/trash',
+  component: lazyRouteComponent(() => import('../features/runs/trash/trash-page.tsx'), 'TrashPage'),
+})
 const preflights = createRoute({
   getParentRoute: () => root,
   path: '/preflights',
@@ -66,7 +71,7 @@ const bundle = createRoute({
   component: lazyRouteComponent(() => import('../features/evidence/show/bundle-page.tsx'), 'BundlePage'),
 })
 
-const routeTree = root.addChildren([home, runs, newRun, run, preflights, preflight, evidence, compare, bundle])
+const routeTree = root.addChildren([home, runs, newRun, run, trash, preflights, preflight, evidence, compare, bundle])
 
 /** The pages by address. Tests bring a history of their own. */
 export function makeRouter(history?: RouterHistory) {

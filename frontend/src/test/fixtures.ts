@@ -14,6 +14,7 @@ import type {
   ReplayResult,
   Run,
   RunSummary,
+  TrashedRun,
 } from '../api/types.ts'
 
 export const RUN_ID = '20260131-120000-abcdef'
@@ -42,8 +43,27 @@ export function aSummary(change: Partial<RunSummary> = {}): RunSummary {
     parameters: 86_500,
     notes: '',
     tags: ['baseline'],
+    archived: false,
     bundles: [],
+    alerts: [],
     spark: [5.7, 4.1, 3.3, 2.4],
+    ...change,
+  }
+}
+
+export function aTrashedRun(change: Partial<TrashedRun> = {}): TrashedRun {
+  return {
+    id: RUN_ID,
+    name: 'tiny',
+    config: 'training/configs/smoke_tiny.yaml',
+    notes: '',
+    tags: ['baseline'],
+    state: 'stopped',
+    step: 12,
+    steps: 30,
+    created_at: '2026-01-31T12:00:00.000000Z',
+    deleted_at: '2026-01-31T13:00:00.000000Z',
+    bytes: 3 * 2 ** 20,
     ...change,
   }
 }

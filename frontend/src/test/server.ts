@@ -11,7 +11,7 @@ export function answer(path: string, body: unknown) {
 }
 
 export function refuse(
-  method: 'get' | 'post' | 'delete',
+  method: 'get' | 'post' | 'patch' | 'delete',
   path: string,
   problem: Partial<Problem> & { status: number },
 ) {
@@ -34,12 +34,14 @@ export function file(path: string, content: string | Uint8Array<ArrayBuffer>) {
 
 export const server = setupServer(
   answer('/runs', { runs: [], total: 0, next_cursor: null }),
+  answer('/trash', { runs: [], bytes: 0 }),
   answer('/configs', configs),
   answer('/runs/:id', aRun()),
   answer('/runs/:id/checkpoints', { checkpoints: [] }),
   answer('/runs/:id/evaluations', { evaluations: [] }),
   answer('/runs/:id/samples', { samples: [] }),
   answer('/runs/:id/predictions', { step: null, predictions: [] }),
+  answer('/runs/:id/system', { time: [], cpu_percent: [], rss_bytes: [], processes: [] }),
   answer('/runs/:id/log', { offset: 0, next_offset: 0, size: 0, text: '' }),
   answer('/preflights', { preflights: [], total: 0, topologies }),
   answer('/preflights/:id', aPreflight()),

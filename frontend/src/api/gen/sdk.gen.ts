@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateReplayData, CreateReplayErrors, CreateReplayResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DownloadEvidenceBagData, DownloadEvidenceBagErrors, DownloadEvidenceBagResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ImportEvidenceData, ImportEvidenceErrors, ImportEvidenceResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, ListSchemasData, ListSchemasErrors, ListSchemasResponses, RemoveEvidenceData, RemoveEvidenceErrors, RemoveEvidenceResponses, SealRunData, SealRunErrors, SealRunResponses, ShowColumnsData, ShowColumnsErrors, ShowColumnsResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowReplayData, ShowReplayErrors, ShowReplayLogData, ShowReplayLogErrors, ShowReplayLogResponses, ShowReplayResponses, ShowRunData, ShowRunErrors, ShowRunResponses, ShowSchemaData, ShowSchemaErrors, ShowSchemaResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
+import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateReplayData, CreateReplayErrors, CreateReplayResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteRunData, DeleteRunErrors, DeleteRunResponses, DownloadEvidenceBagData, DownloadEvidenceBagErrors, DownloadEvidenceBagResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, EmptyTrashData, EmptyTrashErrors, EmptyTrashResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ImportEvidenceData, ImportEvidenceErrors, ImportEvidenceResponses, LabelRunData, LabelRunErrors, LabelRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, ListSchemasData, ListSchemasErrors, ListSchemasResponses, ListTrashData, ListTrashErrors, ListTrashResponses, PurgeRunData, PurgeRunErrors, PurgeRunResponses, RemoveEvidenceData, RemoveEvidenceErrors, RemoveEvidenceResponses, RerunRunData, RerunRunErrors, RerunRunResponses, RestoreRunData, RestoreRunErrors, RestoreRunResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, SealRunData, SealRunErrors, SealRunResponses, ShowColumnsData, ShowColumnsErrors, ShowColumnsResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowReplayData, ShowReplayErrors, ShowReplayLogData, ShowReplayLogErrors, ShowReplayLogResponses, ShowReplayResponses, ShowRunData, ShowRunErrors, ShowRunResponses, ShowSchemaData, ShowSchemaErrors, ShowSchemaResponses, ShowSystemData, ShowSystemErrors, ShowSystemResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -194,9 +194,30 @@ export const createRun = <ThrowOnError extends boolean = true>(options: Options<
 });
 
 /**
+ * Delete Run
+ *
+ * Move an ended run to the trash. Bundles that were sealed from it stay.
+ */
+export const deleteRun = <ThrowOnError extends boolean = true>(options: Options<DeleteRunData, ThrowOnError>): RequestResult<DeleteRunResponses, DeleteRunErrors, ThrowOnError> => (options.client ?? client).delete<DeleteRunResponses, DeleteRunErrors, ThrowOnError>({ url: '/runs/{id}', ...options });
+
+/**
  * Show Run
  */
 export const showRun = <ThrowOnError extends boolean = true>(options: Options<ShowRunData, ThrowOnError>): RequestResult<ShowRunResponses, ShowRunErrors, ThrowOnError> => (options.client ?? client).get<ShowRunResponses, ShowRunErrors, ThrowOnError>({ url: '/runs/{id}', ...options });
+
+/**
+ * Label Run
+ *
+ * Change what a run is called: name, notes, tags, and whether it is archived. What was asked for stays as it is.
+ */
+export const labelRun = <ThrowOnError extends boolean = true>(options: Options<LabelRunData, ThrowOnError>): RequestResult<LabelRunResponses, LabelRunErrors, ThrowOnError> => (options.client ?? client).patch<LabelRunResponses, LabelRunErrors, ThrowOnError>({
+    url: '/runs/{id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
 
 /**
  * List Checkpoints
@@ -245,6 +266,27 @@ export const showMetrics = <ThrowOnError extends boolean = true>(options: Option
 export const listPredictions = <ThrowOnError extends boolean = true>(options: Options<ListPredictionsData, ThrowOnError>): RequestResult<ListPredictionsResponses, ListPredictionsErrors, ThrowOnError> => (options.client ?? client).get<ListPredictionsResponses, ListPredictionsErrors, ThrowOnError>({ url: '/runs/{id}/predictions', ...options });
 
 /**
+ * Rerun Run
+ *
+ * Ask for the same run once more, from its first step, as a run of its own.
+ */
+export const rerunRun = <ThrowOnError extends boolean = true>(options: Options<RerunRunData, ThrowOnError>): RequestResult<RerunRunResponses, RerunRunErrors, ThrowOnError> => (options.client ?? client).post<RerunRunResponses, RerunRunErrors, ThrowOnError>({
+    url: '/runs/{id}/rerun',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Resume Run
+ *
+ * Let a run that ended early go on from its newest whole checkpoint, as soon as its device is free.
+ */
+export const resumeRun = <ThrowOnError extends boolean = true>(options: Options<ResumeRunData, ThrowOnError>): RequestResult<ResumeRunResponses, ResumeRunErrors, ThrowOnError> => (options.client ?? client).post<ResumeRunResponses, ResumeRunErrors, ThrowOnError>({ url: '/runs/{id}/resume', ...options });
+
+/**
  * List Samples
  */
 export const listSamples = <ThrowOnError extends boolean = true>(options: Options<ListSamplesData, ThrowOnError>): RequestResult<ListSamplesResponses, ListSamplesErrors, ThrowOnError> => (options.client ?? client).get<ListSamplesResponses, ListSamplesErrors, ThrowOnError>({ url: '/runs/{id}/samples', ...options });
@@ -271,6 +313,13 @@ export const sealRun = <ThrowOnError extends boolean = true>(options: Options<Se
 export const stopRun = <ThrowOnError extends boolean = true>(options: Options<StopRunData, ThrowOnError>): RequestResult<StopRunResponses, StopRunErrors, ThrowOnError> => (options.client ?? client).post<StopRunResponses, StopRunErrors, ThrowOnError>({ url: '/runs/{id}/stop', ...options });
 
 /**
+ * Show System
+ *
+ * What the run's processes use of the machine, in at most ``most`` samples.
+ */
+export const showSystem = <ThrowOnError extends boolean = true>(options: Options<ShowSystemData, ThrowOnError>): RequestResult<ShowSystemResponses, ShowSystemErrors, ThrowOnError> => (options.client ?? client).get<ShowSystemResponses, ShowSystemErrors, ThrowOnError>({ url: '/runs/{id}/system', ...options });
+
+/**
  * List Schemas
  */
 export const listSchemas = <ThrowOnError extends boolean = true>(options?: Options<ListSchemasData, ThrowOnError>): RequestResult<ListSchemasResponses, ListSchemasErrors, ThrowOnError> => (options?.client ?? client).get<ListSchemasResponses, ListSchemasErrors, ThrowOnError>({ url: '/schemas', ...options });
@@ -288,3 +337,29 @@ export const showSchema = <ThrowOnError extends boolean = true>(options: Options
  * Server-sent events: hello, summary, metrics, events, log. ``id`` is the cursor to resume at.
  */
 export const stream = <ThrowOnError extends boolean = true>(options?: Options<StreamData, ThrowOnError, unknown>): Promise<ServerSentEventsResult<StreamResponses>> => (options?.client ?? client).sse.get<StreamResponses, StreamErrors, ThrowOnError>({ url: '/stream', ...options });
+
+/**
+ * Empty Trash
+ *
+ * Remove every run in the trash for good. Bundles sealed from them stay.
+ */
+export const emptyTrash = <ThrowOnError extends boolean = true>(options?: Options<EmptyTrashData, ThrowOnError>): RequestResult<EmptyTrashResponses, EmptyTrashErrors, ThrowOnError> => (options?.client ?? client).delete<EmptyTrashResponses, EmptyTrashErrors, ThrowOnError>({ url: '/trash', ...options });
+
+/**
+ * List Trash
+ */
+export const listTrash = <ThrowOnError extends boolean = true>(options?: Options<ListTrashData, ThrowOnError>): RequestResult<ListTrashResponses, ListTrashErrors, ThrowOnError> => (options?.client ?? client).get<ListTrashResponses, ListTrashErrors, ThrowOnError>({ url: '/trash', ...options });
+
+/**
+ * Purge Run
+ *
+ * Remove a run for good. Bundles sealed from it stay.
+ */
+export const purgeRun = <ThrowOnError extends boolean = true>(options: Options<PurgeRunData, ThrowOnError>): RequestResult<PurgeRunResponses, PurgeRunErrors, ThrowOnError> => (options.client ?? client).delete<PurgeRunResponses, PurgeRunErrors, ThrowOnError>({ url: '/trash/{id}', ...options });
+
+/**
+ * Restore Run
+ *
+ * Put a run back into the list, as it was.
+ */
+export const restoreRun = <ThrowOnError extends boolean = true>(options: Options<RestoreRunData, ThrowOnError>): RequestResult<RestoreRunResponses, RestoreRunErrors, ThrowOnError> => (options.client ?? client).post<RestoreRunResponses, RestoreRunErrors, ThrowOnError>({ url: '/trash/{id}/restore', ...options });

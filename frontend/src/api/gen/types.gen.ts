@@ -5,6 +5,28 @@ export type ClientOptions = {
 };
 
 /**
+ * Alert
+ *
+ * What a watcher noticed, and holds or held when the run ended.
+ */
+export type Alert = {
+    /**
+     * Code
+     *
+     * not_finite, divergence, no_step, throughput or disk
+     */
+    code: string;
+    /**
+     * Message
+     */
+    message: string;
+    /**
+     * Since
+     */
+    since: string;
+};
+
+/**
  * Answers
  */
 export type Answers = {
@@ -843,6 +865,30 @@ export type Hello = {
      * Server Time
      */
     server_time: string;
+};
+
+/**
+ * LabelRequest
+ *
+ * What is given is replaced, the rest stays.
+ */
+export type LabelRequest = {
+    /**
+     * Archived
+     */
+    archived?: boolean | null;
+    /**
+     * Name
+     */
+    name?: string | null;
+    /**
+     * Notes
+     */
+    notes?: string | null;
+    /**
+     * Tags
+     */
+    tags?: Array<string> | null;
 };
 
 /**
@@ -1754,6 +1800,26 @@ export type Report = {
 };
 
 /**
+ * RerunRequest
+ */
+export type RerunRequest = {
+    /**
+     * Name
+     *
+     * Shown instead of the run's name
+     */
+    name?: string | null;
+    /**
+     * Overrides
+     *
+     * Laid over those of the run
+     */
+    overrides?: {
+        [key: string]: boolean | number | number | string;
+    };
+};
+
+/**
  * Restart
  *
  * The run's log was cut off or replaced: what was sent of it counts no more, and it comes from its beginning.
@@ -1769,6 +1835,16 @@ export type Restart = {
  * Run
  */
 export type Run = {
+    /**
+     * Alerts
+     */
+    alerts: Array<Alert>;
+    /**
+     * Archived
+     *
+     * Put aside: kept and shown on demand
+     */
+    archived: boolean;
     /**
      * Bundles
      *
@@ -2113,6 +2189,16 @@ export type RunRequest = {
  */
 export type RunSummary = {
     /**
+     * Alerts
+     */
+    alerts: Array<Alert>;
+    /**
+     * Archived
+     *
+     * Put aside: kept and shown on demand
+     */
+    archived: boolean;
+    /**
      * Bundles
      *
      * Names of the bundles sealed from this run
@@ -2365,6 +2451,34 @@ export type Statement = {
 };
 
 /**
+ * SystemColumns
+ *
+ * What all of the run's processes use together, sampled every two seconds: item i of each is of ``time[i]``.
+ */
+export type SystemColumns = {
+    /**
+     * Cpu Percent
+     *
+     * 100 is one core
+     */
+    cpu_percent: Array<number>;
+    /**
+     * Processes
+     */
+    processes: Array<number>;
+    /**
+     * Rss Bytes
+     *
+     * Resident memory; what they share counts once for each
+     */
+    rss_bytes: Array<number>;
+    /**
+     * Time
+     */
+    time: Array<string>;
+};
+
+/**
  * Target
  */
 export type Target = {
@@ -2420,6 +2534,77 @@ export type TopologyChoice = {
      * Name
      */
     name: string;
+};
+
+/**
+ * Trash
+ */
+export type Trash = {
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Runs
+     *
+     * Latest deleted first
+     */
+    runs: Array<TrashedRun>;
+};
+
+/**
+ * TrashedRun
+ *
+ * A run in the trash. State and step as they were when it was deleted; unknown of a folder that somebody else put
+ * there.
+ */
+export type TrashedRun = {
+    /**
+     * Bytes
+     *
+     * What its files take on disk
+     */
+    bytes: number;
+    /**
+     * Config
+     */
+    config: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Deleted At
+     */
+    deleted_at: string;
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Notes
+     */
+    notes: string;
+    /**
+     * State
+     */
+    state: 'queued' | 'starting' | 'running' | 'stopping' | 'finished' | 'failed' | 'stopped' | 'lost' | null;
+    /**
+     * Step
+     */
+    step: number | null;
+    /**
+     * Steps
+     */
+    steps: number;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
 };
 
 export type ListConfigsData = {
@@ -3558,6 +3743,12 @@ export type ListRunsData = {
          */
         tag?: string;
         /**
+         * Archived
+         *
+         * Only those that are archived, or only the others
+         */
+        archived?: boolean | null;
+        /**
          * Sort
          */
         sort?: 'created' | '-created' | 'name' | '-name' | 'loss' | '-loss';
@@ -3664,6 +3855,60 @@ export type CreateRunResponses = {
 
 export type CreateRunResponse = CreateRunResponses[keyof CreateRunResponses];
 
+export type DeleteRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}';
+};
+
+export type DeleteRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type DeleteRunError = DeleteRunErrors[keyof DeleteRunErrors];
+
+export type DeleteRunResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type DeleteRunResponse = DeleteRunResponses[keyof DeleteRunResponses];
+
 export type ShowRunData = {
     body?: never;
     path: {
@@ -3717,6 +3962,60 @@ export type ShowRunResponses = {
 };
 
 export type ShowRunResponse = ShowRunResponses[keyof ShowRunResponses];
+
+export type LabelRunData = {
+    body: LabelRequest;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}';
+};
+
+export type LabelRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type LabelRunError = LabelRunErrors[keyof LabelRunErrors];
+
+export type LabelRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: Run;
+};
+
+export type LabelRunResponse = LabelRunResponses[keyof LabelRunResponses];
 
 export type ListCheckpointsData = {
     body?: never;
@@ -4164,6 +4463,114 @@ export type ListPredictionsResponses = {
 
 export type ListPredictionsResponse = ListPredictionsResponses[keyof ListPredictionsResponses];
 
+export type RerunRunData = {
+    body: RerunRequest;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}/rerun';
+};
+
+export type RerunRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type RerunRunError = RerunRunErrors[keyof RerunRunErrors];
+
+export type RerunRunResponses = {
+    /**
+     * Successful Response
+     */
+    201: Run;
+};
+
+export type RerunRunResponse = RerunRunResponses[keyof RerunRunResponses];
+
+export type ResumeRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}/resume';
+};
+
+export type ResumeRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ResumeRunError = ResumeRunErrors[keyof ResumeRunErrors];
+
+export type ResumeRunResponses = {
+    /**
+     * Successful Response
+     */
+    202: Run;
+};
+
+export type ResumeRunResponse = ResumeRunResponses[keyof ResumeRunResponses];
+
 export type ListSamplesData = {
     body?: never;
     path: {
@@ -4325,6 +4732,65 @@ export type StopRunResponses = {
 };
 
 export type StopRunResponse = StopRunResponses[keyof StopRunResponses];
+
+export type ShowSystemData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Most
+         */
+        most?: number;
+    };
+    url: '/runs/{id}/system';
+};
+
+export type ShowSystemErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ShowSystemError = ShowSystemErrors[keyof ShowSystemErrors];
+
+export type ShowSystemResponses = {
+    /**
+     * Successful Response
+     */
+    200: SystemColumns;
+};
+
+export type ShowSystemResponse = ShowSystemResponses[keyof ShowSystemResponses];
 
 export type ListSchemasData = {
     body?: never;
@@ -4510,3 +4976,209 @@ export type StreamResponses = {
      */
     200: unknown;
 };
+
+export type EmptyTrashData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/trash';
+};
+
+export type EmptyTrashErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type EmptyTrashError = EmptyTrashErrors[keyof EmptyTrashErrors];
+
+export type EmptyTrashResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type EmptyTrashResponse = EmptyTrashResponses[keyof EmptyTrashResponses];
+
+export type ListTrashData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/trash';
+};
+
+export type ListTrashErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type ListTrashError = ListTrashErrors[keyof ListTrashErrors];
+
+export type ListTrashResponses = {
+    /**
+     * Successful Response
+     */
+    200: Trash;
+};
+
+export type ListTrashResponse = ListTrashResponses[keyof ListTrashResponses];
+
+export type PurgeRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/trash/{id}';
+};
+
+export type PurgeRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type PurgeRunError = PurgeRunErrors[keyof PurgeRunErrors];
+
+export type PurgeRunResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type PurgeRunResponse = PurgeRunResponses[keyof PurgeRunResponses];
+
+export type RestoreRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/trash/{id}/restore';
+};
+
+export type RestoreRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type RestoreRunError = RestoreRunErrors[keyof RestoreRunErrors];
+
+export type RestoreRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: Run;
+};
+
+export type RestoreRunResponse = RestoreRunResponses[keyof RestoreRunResponses];

@@ -6,6 +6,8 @@ import type { Run, RunPage, RunSummary } from '../../api/types.ts'
 
 export const runsQuery = queryOptions({ queryKey: ['runs'], queryFn: ({ signal }) => api.runs(signal) })
 
+export const trashQuery = queryOptions({ queryKey: ['trash'], queryFn: ({ signal }) => api.trash(signal) })
+
 export const configsQuery = queryOptions({ queryKey: ['configs'], queryFn: () => api.configs(), staleTime: 60_000 })
 
 export const runQuery = (id: string) =>
@@ -19,6 +21,14 @@ export const evaluationsQuery = (id: string) =>
 
 export const samplesQuery = (id: string) =>
   queryOptions({ queryKey: ['run', id, 'sample'], queryFn: () => api.samples(id) })
+
+/** What the run's processes use; asked again while they do. */
+export const systemQuery = (id: string, live: boolean) =>
+  queryOptions({
+    queryKey: ['run', id, 'system'],
+    queryFn: ({ signal }) => api.system(id, signal),
+    refetchInterval: live && 4_000,
+  })
 
 export const predictionsQuery = (id: string, step: number | undefined) =>
   queryOptions({ queryKey: ['run', id, 'predictions', step], queryFn: () => api.predictions(id, step) })
@@ -43,6 +53,12 @@ export const topologiesQuery = queryOptions({
 export function keepSummary(queries: QueryClient, summary: RunSummary): void {
   queries.setQueryData<RunPage>(runsQuery.queryKey, (page) => page && withSummary(page, summary))
   queries.setQueryData<Run>(runQuery(summary.id).queryKey, (run) => run && { ...run, ...summary })
+}
+
+/** Puts a whole run that a call answered where the list and its page read it. */
+export function keepRun(queries: QueryClient, run: Run): void {
+  queries.setQueryData<Run>(runQuery(run.id).queryKey, run)
+  void queries.invalidateQueries({ queryKey: runsQuery.queryKey, exact: true })
 }
 
 /** `page` with `summary` in its place, or on top when it is new. */

@@ -5,10 +5,15 @@ import { STATES, type State } from './state.tsx'
 export interface ListSearch {
   readonly q?: string
   readonly state?: State
+  readonly archived?: true
 }
 
 export function listSearch(raw: Record<string, unknown>): ListSearch {
-  return { q: text(raw.q), state: oneOf(raw.state, Object.keys(STATES) as State[]) }
+  return {
+    q: text(raw.q),
+    state: oneOf(raw.state, Object.keys(STATES) as State[]),
+    archived: raw.archived ? true : undefined,
+  }
 }
 
 export interface NewSearch {

@@ -7,6 +7,7 @@ import {
   Clock,
   Hourglass,
   type LucideIcon,
+  TriangleAlert,
   Unplug,
 } from 'lucide-react'
 import type { RunSummary } from '../../api/types.ts'
@@ -44,6 +45,17 @@ export function StateBadge({ run }: { readonly run: RunSummary }) {
       {run.state === 'queued' && run.queue_position !== null && ` · ${ordinal(run.queue_position)}`}
       {run.state === 'running' && run.phase && run.phase !== 'training' && ` · ${run.phase}`}
     </Badge>
+  )
+}
+
+/** What the watchers noticed of a run, as a sign with its sentences; nothing where all is well. */
+export function Alerts({ run }: { readonly run: RunSummary }) {
+  if (run.alerts.length === 0) return null
+  const said = run.alerts.map((alert) => alert.message).join(' ')
+  return (
+    <span role="img" aria-label={`Warning: ${said}`} title={said} className="inline-flex text-warn">
+      <TriangleAlert aria-hidden size={15} />
+    </span>
   )
 }
 

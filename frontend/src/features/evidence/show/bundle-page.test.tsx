@@ -134,7 +134,7 @@ describe('an evidence page', () => {
       stage: 'training',
       error_type: 'FloatingPointError',
       error_message: 'loss is NaN at step 7',
-      log_line: { number: 42, text: 'x' },
+      said: { kind: 'quoted', line: 42, text: 'x' },
     }
     const log = { path: 'kaggle_output_log.txt', sha256: 'a'.repeat(64), bytes: 1 }
     server.use(

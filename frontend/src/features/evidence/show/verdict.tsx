@@ -13,6 +13,7 @@ import { VerdictBadge } from '../verdict-badge.tsx'
 export function Verdict({ bundle }: { readonly bundle: Bundle }) {
   const passed = bundle.results.filter((result) => result.result === 'pass').length
   const failed = bundle.results.filter((result) => result.result === 'fail')
+  const warned = bundle.results.filter((result) => result.result === 'warn').length
   const unrun = bundle.results.filter((result) => result.result === 'not-run').length
   return (
     <section
@@ -36,6 +37,7 @@ export function Verdict({ bundle }: { readonly bundle: Bundle }) {
               , {failed.length} {failed.length === 1 ? 'fails' : 'fail'}
             </span>
           )}
+          {warned > 0 && `, ${warned} ${warned === 1 ? 'warns' : 'warn'}`}
           {unrun > 0 && `, ${unrun} not run`}
           {' · '}
           {count(bundle.files)} files, {bytes(bundle.bytes)}
@@ -74,7 +76,7 @@ function Ending({ bundle }: { readonly bundle: Bundle }) {
   const outcome = at(bundle.manifest, 'run.outcome')
   const kind = textAt(outcome, 'kind')
   if (kind === undefined || kind === 'completed') return null
-  const line = numberAt(outcome, 'log_line.number') ?? numberAt(outcome, 'log_line')
+  const line = numberAt(outcome, 'said.line')
   const stage = textAt(outcome, 'stage')
   const said = [textAt(outcome, 'error_type'), textAt(outcome, 'error_message') ?? textAt(outcome, 'because')]
   const log = bundle.contents.find((file) => file.path === 'kaggle_output_log.txt')

@@ -2,6 +2,11 @@ import type { RunSummary } from '../../../api/types.ts'
 import type { ListSearch } from '../search.ts'
 import { isLive } from '../state.tsx'
 
+/** The runs of the archive, or those that are not in it. */
+export function inView(runs: readonly RunSummary[], search: ListSearch): RunSummary[] {
+  return runs.filter((run) => run.archived === !!search.archived)
+}
+
 /** The runs that match words and state, live ones on top, newest first among equals. */
 export function filtered(runs: readonly RunSummary[], search: ListSearch): RunSummary[] {
   const words = (search.q ?? '').toLowerCase().split(/\s+/).filter(Boolean)

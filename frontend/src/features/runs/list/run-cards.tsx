@@ -4,7 +4,7 @@ import { count, loss, percent, short } from '../../../ui/format.ts'
 import { Progress } from '../../../ui/progress.tsx'
 import { Ago } from '../../../ui/time.tsx'
 import { Spark } from '../spark.tsx'
-import { progressTone, StateBadge } from '../state.tsx'
+import { Alerts, progressTone, StateBadge } from '../state.tsx'
 import { remaining } from './runs-table.tsx'
 
 /** The runs for a narrow screen: a card each. */
@@ -14,7 +14,10 @@ export function RunCards({ runs }: { readonly runs: readonly RunSummary[] }) {
       {runs.map((run) => (
         <li key={run.id} className="relative grid min-w-0 gap-3 rounded-xl border border-line bg-panel p-4">
           <div className="flex items-center justify-between gap-3">
-            <StateBadge run={run} />
+            <span className="flex items-center gap-1.5">
+              <StateBadge run={run} />
+              <Alerts run={run} />
+            </span>
             <span className="text-xs text-ink-3">
               <Ago time={run.started_at ?? run.created_at} />
             </span>

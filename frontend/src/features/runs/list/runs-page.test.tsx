@@ -40,6 +40,14 @@ describe('runs', () => {
     expect(document.title).toBe('Runs · Assay')
   })
 
+  test('what the watchers noticed stands beside the state', async () => {
+    withRuns(
+      aSummary({ alerts: [{ code: 'disk', message: 'The disk is nearly full.', since: '2026-01-31T12:00:05Z' }] }),
+    )
+    visit('/runs')
+    expect(await screen.findByRole('img', { name: 'Warning: The disk is nearly full.' })).toBeVisible()
+  })
+
   test('a failed run says why in the list', async () => {
     withRuns(failed)
     visit('/runs')
@@ -69,6 +77,27 @@ describe('runs', () => {
     expect(await screen.findByText('0 of 3 runs match.')).toBeVisible()
     await user.click(screen.getByRole('link', { name: 'Clear the filter' }))
     expect(await screen.findByText('The loss was NaN at step 7.')).toBeVisible()
+  })
+
+  test('archived runs are put aside and shown on demand', async () => {
+    withRuns(aSummary(), aSummary({ id: 'a', name: 'put-aside', archived: true }))
+    const { user, address } = visit('/runs')
+    expect(await screen.findByText('2 runs, 2 of them live, 1 archived')).toBeVisible()
+    expect(screen.queryByText('put-aside')).toBeNull()
+    await user.click(screen.getByRole('button', { name: 'Archive 1' }))
+    expect(await screen.findByText('put-aside')).toBeVisible()
+    expect(address()).toContain('archived=true')
+    FakeEventSource.latest.send('summary', aSummary({ id: 'a', name: 'put-aside', archived: false }))
+    expect(await screen.findByText('The archive is empty')).toBeVisible()
+    await user.click(screen.getByRole('link', { name: 'All runs' }))
+    expect(await screen.findByText('put-aside')).toBeVisible()
+  })
+
+  test('when every run is archived, the way to them is shown', async () => {
+    withRuns(aSummary({ archived: true }))
+    const { user } = visit('/runs')
+    await user.click(await screen.findByRole('link', { name: 'Open the archive' }))
+    expect(await screen.findByRole('row', { name: /tiny/ })).toBeVisible()
   })
 
   test('keys walk the rows and open one', async () => {

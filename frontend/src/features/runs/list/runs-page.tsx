@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
-import { Plus } from 'lucide-react'
+import { Plus, Trash2 } from 'lucide-react'
 import { useEffect, useMemo, useState } from 'react'
 import { runStream } from '../../../api/run-stream.ts'
 import type { RunSummary } from '../../../api/types.ts'
@@ -11,7 +11,7 @@ import { useShortcuts } from '../../../ui/shortcuts.ts'
 import { useWide } from '../../../ui/wide.ts'
 import { keepSummary, runsQuery } from '../queries.ts'
 import { isLive } from '../state.tsx'
-import { filtered } from './filter.ts'
+import { filtered, inView } from './filter.ts'
 import { FilterBar } from './filter-bar.tsx'
 import { FirstRun } from './first-run.tsx'
 import { RunCards } from './run-cards.tsx'
@@ -30,9 +30,14 @@ export function RunsPage() {
         title="Runs"
         lead={runs.data ? lead(runs.data.runs) : 'Launch, watch and prove training runs.'}
         actions={
-          <Link to="/runs/new" className={buttonClass('primary')}>
-            <Plus aria-hidden size={16} /> New run
-          </Link>
+          <>
+            <Link to="/trash" className={buttonClass('quiet')}>
+              <Trash2 aria-hidden size={15} /> Trash
+            </Link>
+            <Link to="/runs/new" className={buttonClass('primary')}>
+              <Plus aria-hidden size={16} /> New run
+            </Link>
+          </>
         }
       />
       {runs.error && (
@@ -47,13 +52,16 @@ export function RunsPage() {
 function lead(runs: readonly RunSummary[]): string {
   if (runs.length === 0) return 'Launch, watch and prove training runs.'
   const live = runs.filter((run) => isLive(run.state)).length
-  return `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}${live > 0 ? `, ${live} of them live` : ''}`
+  const archived = runs.filter((run) => run.archived).length
+  const parts = [live > 0 ? `${live} of them live` : '', archived > 0 ? `${archived} archived` : '']
+  return [`${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`, ...parts.filter(Boolean)].join(', ')
 }
 
-function RunList({ runs }: { readonly runs: readonly RunSummary[] }) {
+function RunList({ runs: all }: { readonly runs: readonly RunSummary[] }) {
   const search = route.useSearch()
   const navigate = useNavigate()
   const wide = useWide()
+  const runs = useMemo(() => inView(all, search), [all, search])
   const shown = useMemo(() => filtered(runs, search), [runs, search])
   const [row, setRow] = useState(-1)
   useShortcuts({
@@ -66,12 +74,26 @@ function RunList({ runs }: { readonly runs: readonly RunSummary[] }) {
   })
   return (
     <>
-      <FilterBar runs={runs} shown={shown.length} search={search} />
+      <FilterBar runs={runs} archived={all.filter((run) => run.archived).length} shown={shown.length} search={search} />
       {shown.length === 0 ? (
-        <Empty title={`0 of ${runs.length} runs match.`}>
-          <Link to="/runs" search={{}} className={buttonClass()}>
-            Clear the filter
-          </Link>
+        <Empty
+          title={
+            runs.length > 0
+              ? `0 of ${runs.length} runs match.`
+              : search.archived
+                ? 'The archive is empty'
+                : 'All runs are archived'
+          }
+        >
+          {runs.length > 0 || search.archived ? (
+            <Link to="/runs" search={{}} className={buttonClass()}>
+              {runs.length > 0 ? 'Clear the filter' : 'All runs'}
+            </Link>
+          ) : (
+            <Link to="/runs" search={{ archived: true }} className={buttonClass()}>
+              Open the archive
+            </Link>
+          )}
         </Empty>
       ) : wide ? (
         <RunsTable runs={shown} row={row} />

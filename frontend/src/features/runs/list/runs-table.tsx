@@ -8,7 +8,7 @@ import { count, duration, loss, percent, short } from '../../../ui/format.ts'
 import { Progress } from '../../../ui/progress.tsx'
 import { Ago } from '../../../ui/time.tsx'
 import { Spark } from '../spark.tsx'
-import { configName, isLive, progressTone, StateBadge } from '../state.tsx'
+import { Alerts, configName, isLive, progressTone, StateBadge } from '../state.tsx'
 
 const ROW_HEIGHT = 68
 
@@ -86,7 +86,10 @@ const RunRow = memo(function RunRow({ run, index, current }: RunRowProps) {
       className="group relative [&>td]:border-b [&>td]:border-line last:[&>td]:border-0 hover:bg-hover data-[current=true]:bg-accent-soft"
     >
       <td className={CELL}>
-        <StateBadge run={run} />
+        <span className="flex items-center gap-1.5">
+          <StateBadge run={run} />
+          <Alerts run={run} />
+        </span>
       </td>
       <td className={classes(CELL, 'w-full max-w-0 min-w-44')}>
         <Link

@@ -1,20 +1,24 @@
 import { Link } from '@tanstack/react-router'
-import { Copy, Stamp, StopCircle } from 'lucide-react'
+import { Archive, Copy, Stamp, StopCircle } from 'lucide-react'
 import { useState } from 'react'
 import type { Run } from '../../../api/types.ts'
+import { Badge } from '../../../ui/badge.tsx'
 import { Button, buttonClass } from '../../../ui/button.tsx'
 import { Figure } from '../../../ui/facts.tsx'
 import { count, duration, loss, MISSING, percent, rate, short } from '../../../ui/format.ts'
 import { Progress } from '../../../ui/progress.tsx'
 import { Ago } from '../../../ui/time.tsx'
 import { configName, isLive, progressTone, StateBadge } from '../state.tsx'
+import { LabelRow } from './label-row.tsx'
 import { sourceOf } from './launch.ts'
 import { Phases } from './phases.tsx'
+import { RerunDialog } from './rerun-dialog.tsx'
+import { ResumeButton } from './resume-button.tsx'
 import { SealDialog } from './seal-dialog.tsx'
 import { StopDialog } from './stop-dialog.tsx'
 
 export function RunHead({ run }: { readonly run: Run }) {
-  const [asking, setAsking] = useState<'stop' | 'seal'>()
+  const [asking, setAsking] = useState<'stop' | 'rerun' | 'seal'>()
   const live = isLive(run.state)
   return (
     <header className="grid gap-4">
@@ -31,12 +35,13 @@ export function RunHead({ run }: { readonly run: Run }) {
             <span aria-live="polite">
               <StateBadge run={run} />
             </span>
+            {run.archived && (
+              <Badge tone="neutral" icon={Archive}>
+                Archived
+              </Badge>
+            )}
           </div>
-          {(run.notes || run.tags.length > 0) && (
-            <p className="mt-1 text-sm wrap-anywhere text-ink-2">
-              {run.notes} {run.tags.map((tag) => `#${tag}`).join(' ')}
-            </p>
-          )}
+          <LabelRow run={run} />
         </div>
         <div className="no-print flex flex-wrap gap-2">
           {live && (
@@ -44,9 +49,10 @@ export function RunHead({ run }: { readonly run: Run }) {
               <StopCircle aria-hidden size={15} /> {run.state === 'stopping' ? 'Stopping' : 'Stop'}
             </Button>
           )}
-          <Link to="/runs/new" search={{ from: run.id }} className={buttonClass()}>
-            <Copy aria-hidden size={15} /> Run again
-          </Link>
+          {!live && run.state !== 'finished' && <ResumeButton run={run} />}
+          <Button onClick={() => setAsking('rerun')}>
+            <Copy aria-hidden size={15} /> Rerun
+          </Button>
           {run.bundles.map((name) => (
             <Link key={name} to="/evidence/$name" params={{ name }} className={buttonClass()}>
               <Stamp aria-hidden size={15} /> Evidence
@@ -81,6 +87,7 @@ export function RunHead({ run }: { readonly run: Run }) {
         </dl>
       </div>
       {asking === 'stop' && <StopDialog run={run} onClose={() => setAsking(undefined)} />}
+      {asking === 'rerun' && <RerunDialog run={run} onClose={() => setAsking(undefined)} />}
       {asking === 'seal' && <SealDialog run={run} onClose={() => setAsking(undefined)} />}
     </header>
   )

@@ -261,6 +261,27 @@ describe('a run', () => {
       expect(screen.getByText(text)).toBeVisible()
   })
 
+  test('what its processes use is drawn', async () => {
+    const used = {
+      time: ['2026-01-31T12:00:02.000000Z', '2026-01-31T12:00:04.000000Z'],
+      cpu_percent: [180, 95.5],
+      rss_bytes: [2 ** 30, 3 * 2 ** 29],
+      processes: [1, 2],
+    }
+    server.use(answer('/runs/:id/system', used))
+    visit(`${PAGE}?tab=system`)
+    expect(await screen.findByRole('img', { name: /^Processor, .*: 2 rows, lowest 96 %, latest 96 %/ })).toBeVisible()
+    expect(screen.getByRole('img', { name: /^Memory, GiB: 2 rows, .*latest 1\.5/ })).toBeVisible()
+  })
+
+  test('what the watchers noticed is shown', async () => {
+    const alerts = [{ code: 'no_step', message: 'No step for more than 60 seconds.', since: '2026-01-31T12:00:05Z' }]
+    withRun({ alerts })
+    visit(PAGE)
+    expect(await screen.findByText('No step for more than 60 seconds.')).toBeVisible()
+    expect(screen.getByText(/^Noticed/)).toBeVisible()
+  })
+
   test('tabs stand in the address', async () => {
     const { user, address } = visit(PAGE)
     await user.click(await screen.findByRole('tab', { name: 'System' }))

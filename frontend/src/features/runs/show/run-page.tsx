@@ -5,8 +5,10 @@ import type { Run } from '../../../api/types.ts'
 import { Failure, Notice } from '../../../ui/notice.tsx'
 import { useTitle } from '../../../ui/page.tsx'
 import { Tabs } from '../../../ui/tabs.tsx'
+import { Ago } from '../../../ui/time.tsx'
 import { checkpointsQuery, evaluationsQuery } from '../queries.ts'
 import { RUN_TABS, type RunSearch, type RunTab } from '../search.ts'
+import { isLive } from '../state.tsx'
 import { CheckpointsTab } from './checkpoints-tab.tsx'
 import { ConfigTab } from './config-tab.tsx'
 import { FailureReason } from './failure-reason.tsx'
@@ -73,6 +75,12 @@ function RunView({ run, feed }: { readonly run: Run; readonly feed: RunFeed | un
       <RunHead run={run} />
       {run.state === 'failed' && <FailureReason run={run} />}
       {run.state !== 'failed' && run.reason && <Notice tone="neutral" title={run.reason} />}
+      {run.alerts.map((alert) => (
+        <Notice key={alert.code} tone="warn" title={alert.message}>
+          Noticed <Ago time={alert.since} />
+          {!isLive(run.state) && ', and still so when the run ended'}.
+        </Notice>
+      ))}
       {run.warnings.map((warning) => (
         <Notice key={`${warning.code} ${warning.time}`} tone="warn" title={warning.message} />
       ))}

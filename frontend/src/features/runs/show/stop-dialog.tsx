@@ -20,7 +20,11 @@ export function StopDialog({ run, onClose }: { readonly run: Run; readonly onClo
       open
       onClose={onClose}
       title={`Stop ${run.name}?`}
-      description="The trainer saves a checkpoint and ends. What it has done so far is kept and can be sealed."
+      description={
+        run.state === 'queued'
+          ? 'It leaves the queue. What it has done so far is kept.'
+          : 'The trainer saves a checkpoint and ends. What it has done so far is kept and can be sealed, or resumed.'
+      }
     >
       {stop.error && (
         <div className="mt-4">

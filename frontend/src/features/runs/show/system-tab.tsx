@@ -1,3 +1,4 @@
+import { lazy, Suspense } from 'react'
 import type { Run } from '../../../api/types.ts'
 import { CopyButton } from '../../../ui/copy.tsx'
 import { type Fact, Facts } from '../../../ui/facts.tsx'
@@ -5,6 +6,8 @@ import { bytes, count, duration, short, utc } from '../../../ui/format.ts'
 import { Panel } from '../../../ui/panel.tsx'
 import { record, sourceOf } from './launch.ts'
 import { PreflightPanel } from './preflight-panel.tsx'
+
+const UsageCharts = lazy(() => import('./usage-charts.tsx').then((module) => ({ default: module.UsageCharts })))
 
 type Facet = Readonly<Record<string, unknown>>
 
@@ -20,6 +23,13 @@ export function SystemTab({ run }: { readonly run: Run }) {
   ]
   return (
     <div className="grid items-start gap-4 lg:grid-cols-2">
+      <div className="min-w-0 lg:col-span-2">
+        <Panel title="What its processes use">
+          <Suspense fallback={<div className="skeleton h-40 rounded-xl" />}>
+            <UsageCharts run={run} />
+          </Suspense>
+        </Panel>
+      </div>
       {run.preflight && <PreflightPanel preflight={run.preflight} />}
       {parts.map(({ title, facts }) => (
         <Panel key={title} title={title}>

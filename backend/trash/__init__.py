@@ -1,0 +1,1 @@
+"""Runs that were deleted, until the trash is emptied."""

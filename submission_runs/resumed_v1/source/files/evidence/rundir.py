@@ -1,0 +1,206 @@
+"""The run folder: file names, who writes each, and whole-line reads from an offset.
+
+    spec.json        launcher, once      what was asked (RunSpec, overrides, nonce)
+    config.yaml      launcher, once      the config file as it was declared, byte for byte
+    launch.json      recorder, once      command, host, process identity, provenance
+    output.log       recorder, append    everything the trainer printed
+    output.<n>.log   process n, append   what the other processes of a run printed; process 0 speaks in output.log
+    stop.json        recorder, once      a stop was asked for
+    exit.json        recorder, once      how the process ended
+    cancelled.json   launcher, once      the run was taken back before it started
+    events.jsonl     trainer, append     the typed event log
+    first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/      trainer
+    commit.json      recorder, once      git objects that prove the commit
+    process.json     recorder, once      identity of the trainer's process
+    source/          trainer, once       the repository's files that were loaded
+    preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
+    profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
+    attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
+    witness.jsonl    server, append      its receipts: of the nonce it issued, and of the rows it saw
+    sealed.json      seal, per bundle    the bundles this run became
+
+Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evidence import canonical
+from evidence.spec import Override, RunSpec, parse
+
+SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
+STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
+PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
+FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
+PREFLIGHT, WITNESS = "preflight.json", "witness.jsonl"
+
+SCHEMA = "assay/run@1"
+DRAFT = ".new-"
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """spec.json: one run as it was asked for. ``nonce`` is 64 hex digits drawn by the launcher."""
+
+    run_id: str
+    name: str
+    created_at: str
+    nonce: str
+    config: str
+    config_sha256: str
+    overrides: tuple[Override, ...]
+    spec: RunSpec
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    launcher: str = "local"
+
+    @property
+    def spec_sha256(self) -> str:
+        """Digest of the effective spec's canonical JSON."""
+        return canonical.digest(self.spec.as_dict())
+
+
+def create(
+    root: Path,
+    spec: RunSpec,
+    *,
+    config: str,
+    config_text: str,
+    overrides: tuple[Override, ...] = (),
+    name: str = "",
+    notes: str = "",
+    tags: tuple[str, ...] = (),
+    launcher: str = "local",
+    preflight: Path | None = None,
+    witness: Callable[[Ask], str] = lambda _: "",
+) -> Path:
+    """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
+
+    ``config`` is the declared config's path relative to the repository (or what it was called, if it has none);
+    ``preflight`` a report of the same step, of which the run keeps a copy; ``witness`` says with which receipt it
+    issues the nonce, "" for none.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    moment, draft = reserve(root)
+    ask = Ask(
+        run_id=draft.name.removeprefix(DRAFT),
+        name=name or spec.name,
+        created_at=moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        nonce=secrets.token_hex(32),
+        config=config,
+        config_sha256=canonical.sha256(config_text.encode()),
+        overrides=overrides,
+        spec=spec,
+        notes=notes,
+        tags=tags,
+        launcher=launcher,
+    )
+    document = {"schema": SCHEMA, **asdict(ask)}
+    (draft / CONFIG).write_text(config_text, encoding="utf-8", newline="")
+    (draft / SPEC).write_text(canonical.pretty(document), encoding="utf-8")
+    if preflight:
+        shutil.copyfile(preflight, draft / PREFLIGHT)
+    if receipt := witness(ask):
+        (draft / WITNESS).write_text(f"{receipt}\n", encoding="utf-8")
+    return draft.rename(root / ask.run_id)
+
+
+def reserve(root: Path) -> tuple[datetime, Path]:
+    """A moment that nothing else of this folder was made at, and its draft: ids sort as they were asked for."""
+    while True:
+        moment = datetime.now(UTC)
+        run_id = f"{moment:%Y%m%d-%H%M%S-%f}"
+        try:
+            (root / f"{DRAFT}{run_id}").mkdir()
+        except FileExistsError:
+            continue
+        if not (root / run_id).exists():
+            return moment, root / f"{DRAFT}{run_id}"
+        (root / f"{DRAFT}{run_id}").rmdir()
+
+
+def read_ask(run: Path) -> Ask:
+    """The run's ``spec.json``. Raises OSError, JsonError or SpecError."""
+    document = canonical.read(run / SPEC)
+    if not isinstance(document, dict) or document.pop("schema", "") != SCHEMA:
+        raise canonical.JsonError(f"{SPEC} is not of schema {SCHEMA}")
+    try:
+        return Ask(
+            **{
+                **document,
+                "overrides": tuple(Override(**item) for item in document["overrides"]),
+                "spec": parse(document["spec"]),
+                "tags": tuple(document["tags"]),
+            }
+        )
+    except (TypeError, KeyError) as error:
+        raise canonical.JsonError(f"{SPEC}: {error}") from None
+
+
+def folders(root: Path) -> list[Path]:
+    """The run folders under ``root``, oldest first."""
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if RUN_ID.fullmatch(path.name) and (path / SPEC).is_file())
+
+
+def write_document(path: Path, document: Any) -> None:
+    """Write JSON at ``path`` so that a reader sees the old file or the new one, never half."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(canonical.pretty(document), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON object, or {} where there is no file. Raises JsonError for anything else."""
+    try:
+        document = canonical.read(path)
+    except FileNotFoundError:
+        return {}
+    if not isinstance(document, dict):
+        raise canonical.JsonError(f"{path.name} is not an object")
+    return document
+
+
+def output_of(process: int) -> str:
+    """The file that process ``process`` of a run prints to."""
+    return f"output.{process}.log" if process else OUTPUT
+
+
+def has_torn_line(path: Path) -> bool:
+    """Whether the file's last line has no newline: its writer was killed while it wrote."""
+    try:
+        with path.open("rb") as stream:
+            if not stream.seek(0, os.SEEK_END):
+                return False
+            stream.seek(-1, os.SEEK_END)
+            return stream.read() != b"\n"
+    except FileNotFoundError:
+        return False
+
+
+def whole_lines(path: Path, offset: int, limit_bytes: int = 1 << 22) -> tuple[list[bytes], int]:
+    """The whole lines from byte ``offset`` on (about ``limit_bytes`` of them; -1: all), and the offset behind them.
+
+    A last line without its newline is still being written and is left for the next read.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(limit_bytes)
+            while data and b"\n" not in data and (more := stream.read(limit_bytes)):
+                data += more
+    except FileNotFoundError:
+        return [], offset
+    end = data.rfind(b"\n") + 1
+    return data[:end].split(b"\n")[:-1], offset + end
