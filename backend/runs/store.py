@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from evidence import attempts, canonical
 from evidence.events import Resumed, decode
 from evidence.status import LIVE
 
-MOST_TEXTS = 20_000
+MOST_TEXTS, TEXTS_AT_ONCE = 20_000, 200
 """Summaries that are kept as JSON: some twenty megabytes, once somebody has asked for so many."""
 
 BUSY = ("starting", "running", "stopping")
@@ -132,6 +132,16 @@ class Store:
         end = json.dumps({"total": total, "next_cursor": following})
         return f'{{"runs":[{",".join(texts)}],{end[1:]}'
 
+    def warming(self) -> Iterator[int]:
+        """Put the runs that are there into words, some at a time, so that whoever asks first need not wait for it."""
+        with self.database.read() as connection:
+            newest = select(runs.c.id, runs.c.revision).order_by(runs.c.id.desc()).limit(MOST_TEXTS // 2)
+            rows = connection.execute(newest).all()
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            with self.database.read() as connection:
+                self._texts_of(connection, {row.id: row.revision for row in rows[start : start + TEXTS_AT_ONCE]})
+            yield start
+
     def _texts_of(self, connection: Connection, revisions: dict[str, int]) -> list[str]:
         """The summaries of runs as JSON. One is put into words when its row has changed, not when it is asked for."""
         known = self._texts
@@ -140,13 +150,13 @@ class Store:
             known = self._texts = {}
             new = list(revisions)
         positions = _positions(connection) if new else {}
-        for start in range(0, len(new), 500):
-            query = select(runs).where(runs.c.id.in_(new[start : start + 500]))
+        for start in range(0, len(new), TEXTS_AT_ONCE):
+            query = select(runs).where(runs.c.id.in_(new[start : start + TEXTS_AT_ONCE]))
             for row in connection.execute(query):
                 # A place in the queue changes without its row.
                 revision = row.revision if row.state != "queued" else -1
                 known[row.id] = revision, json.dumps(_told(row, positions), ensure_ascii=False)
-        return [known[run_id][1] for run_id in revisions]
+        return [known[run_id][1] for run_id in revisions if run_id in known]
 
     def curves(self, run_id: str, names: Sequence[str], first: int, last: int, buckets: int | None = None) -> Curves:
         """Columns of the steps from ``first`` to ``last``, thinned out to ``buckets`` if there are more."""
