@@ -36,7 +36,7 @@ LATER = (rundir.SEALED, rundir.LABELS, rundir.RESUME)
 """What is written into the folder of a run that has ended."""
 
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.02
-"""After a look, and about as long again as it took: a log that grows without end leaves the server time for its clients."""
+"""After a look, and about as long again as it took: a log that grows without end leaves time for clients."""
 
 MOST_WORK = 0.05
 """Share of the time that listing the folders may take, however many there are."""
