@@ -16,7 +16,7 @@ BIN := .venv/bin
 NPM := npm --no-fund --no-audit --loglevel=error
 PAGE_SOURCES := $(shell find frontend/src frontend/public -type f 2>/dev/null) frontend/index.html frontend/vite.config.ts
 
-INDEX_TESTS := $(addprefix tests/backend/test_,storing.py following.py streaming.py measuring.py resuming.py starting.py)
+INDEX_TESTS := $(addprefix tests/backend/test_,storing.py following.py streaming.py measuring.py resuming.py starting.py rebuilding.py)
 
 help:
 	@sed -n '3,8s/^# *//p' Makefile
