@@ -45,7 +45,7 @@ describe('the application', () => {
   })
 
   test('a page that breaks leaves the rest standing', async () => {
-    server.use(answer('/runs', { runs: [{ id: 'x' }], total: 1, next_cursor: null }))
+    server.use(answer('/runs', { runs: [{ id: 'x', archived: false }], total: 1, next_cursor: null }))
     visit('/runs')
     expect(await screen.findByText('This page broke while it was drawn.')).toBeVisible()
     expect(screen.getByRole('navigation', { name: 'Main' })).toBeVisible()
