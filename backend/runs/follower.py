@@ -53,7 +53,7 @@ class Follower:
         self.problem = ""
         """What keeps the index from being brought up to the runs, in a sentence; empty while nothing does."""
         self._places: dict[str, Place] = {}
-        self._files: dict[str, tuple[int, int]] = {}
+        self._files: dict[str, tuple[int, int, int]] = {}
         self._notices = Notices()
         self._states: dict[str, str] = {}
         self._told: dict[str, tuple[Status, list[str], list[dict[str, str]]]] = {}
@@ -303,13 +303,13 @@ def bundles_of(run: Path) -> list[str]:
         return []
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """Which file it is, and its size."""
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Which file it is, its size, and when it was written to: half a line may give way to a whole one as long."""
     try:
         found = path.stat()
     except OSError:
-        return 0, 0
-    return found.st_ino, found.st_size
+        return 0, 0, 0
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _size(path: Path) -> int:

@@ -23,10 +23,14 @@ from backend import tables
 from backend.database import Database
 from backend.runs import chunks, ingest, rows, tail, view
 from backend.runs.answers import STEP_COLUMNS
+from backend.runs.bell import Bell
 from backend.runs.chunks import append
+from backend.runs.follower import Follower
+from backend.runs.queue import Queue
 from backend.runs.rows import MISSING, PACKED, Row
 from backend.runs.store import Store
 from backend.runs.tail import Place
+from backend.runs.witness import Witness
 from evidence import canonical, events, rundir
 from tests import runs
 from tests.backend.conftest import database_url
@@ -214,6 +218,23 @@ def test_a_line_of_a_hundred_megabytes_is_passed_over_in_bounded_memory(run: Pat
     assert most < 6 * tail.LONGEST_LINE
     found = reader.content()
     assert (found["offset"], found["step"], found["invalid_lines"]) == (log.stat().st_size, 2, 1)
+
+
+def test_a_whole_line_as_long_as_the_half_one_before_it_is_read(run: Path, tmp_path: Path) -> None:
+    whole, log = line(7), run / rundir.EVENTS
+    log.write_bytes(b"x" * len(whole))
+    database = Database(tmp_path / "assay.db")
+    store = Store(database)
+    queue = Queue(run.parent, store, lambda _: None, lambda _: True)
+    follower = Follower(run.parent, database, store, queue, Bell(), Witness(run.parent, tmp_path))
+    follower.adopt(run)
+    with log.open("r+b") as stream:  # as a trainer does that goes on with a run
+        stream.truncate(0)
+        stream.write(whole)
+    follower.refresh(run)
+    assert store.summary(run.name).step == 7
+    follower.stop()
+    database.close()
 
 
 def test_lines_that_are_no_text_are_counted_and_offsets_stay_true(run: Path, tmp_path: Path) -> None:
