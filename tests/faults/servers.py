@@ -15,6 +15,7 @@ import yaml
 
 from evidence import rundir
 from evidence.canonical import decode
+from evidence.processes import alive
 from tests.backend.client import PATIENCE_SECONDS, Client, until
 from tests.backend.conftest import TINY, make_home
 from tests.backend.test_starting import ROOT, _environment, _free_port
@@ -99,7 +100,7 @@ def _kill(run: Path, victim: str) -> bool:
     wait_for(lambda: (run / rundir.PROCESS).exists() or (run / rundir.EXIT).exists())
     document = rundir.read_document(run / rundir.PROCESS)
     process = document if victim == "trainer" else rundir.read_document(run / rundir.LAUNCH).get("recorder", {})
-    if not process or (run / rundir.EXIT).exists():
+    if not alive(process) or (run / rundir.EXIT).exists():
         return False
     try:
         os.kill(int(process["pid"]), signal.SIGKILL)
@@ -111,7 +112,7 @@ def _kill(run: Path, victim: str) -> bool:
 def _end(run: Path) -> None:
     """A trainer whose recorder was killed goes on; end it."""
     process = rundir.read_document(run / rundir.PROCESS)
-    if not process:
+    if not alive(process):  # or another process by now, of the same number
         return
     try:
         os.kill(int(process["pid"]), signal.SIGKILL)
