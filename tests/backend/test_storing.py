@@ -37,6 +37,7 @@ from tests.backend.conftest import database_url
 from tests.evidence.test_protocol import STEPS
 
 LAST = 2**53 - 1
+EXAMPLES = 8 if os.environ.get("ASSAY_TEST_POSTGRES") else 60  # each makes two databases
 ROW = events.Step(
     time="2026-01-31T12:00:00.000000Z", step=1, epoch=0.5, loss=2.0, grad_norm=1.0, param_norm=3.0,
     learning_rate=0.001, examples=8, tokens=256, supervised_tokens=7, batch_sha256="a" * 64, step_seconds=0.25,
@@ -142,7 +143,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTIONS)
 def test_any_interleaving_of_append_tear_kill_and_restart_gives_the_same_rows(
     monkeypatch: pytest.MonkeyPatch, actions: list[tuple[str, Any]]
