@@ -147,8 +147,11 @@ class Loop:
         return result
 
     def _report(self, step: int, batch: Batch, metrics: Metrics) -> None:
-        """Fetch the step's numbers (waits for the device) and write its row. Raises NonFiniteLoss, after the row."""
+        """Fetch the step's numbers (waits for the device) and write its row, if they are numbers. Raises NonFiniteLoss."""
         loss, grad_norm, param_norm = (float(value) for value in jax.device_get(metrics))
+        for name, value in (("loss", loss), ("gradient norm", grad_norm), ("parameter norm", param_norm)):
+            if not math.isfinite(value):
+                raise NonFiniteLoss(f"the {name} became {value} at step {step}; lower optimizer.learning_rate")
         training = self._spec.training
         if (before := self._done_before.pop(step, None)) and (wrong := resume.differs(before, loss)):
             self._reporter.warn("step_differs", wrong)
@@ -168,9 +171,6 @@ class Loop:
                 device_memory_peak_bytes=peak,
             )
         )
-        for name, value in (("loss", loss), ("gradient norm", grad_norm), ("parameter norm", param_norm)):
-            if not math.isfinite(value):
-                raise NonFiniteLoss(f"the {name} became {value} at step {step}; lower optimizer.learning_rate")
 
     def _save(self, state: State, step: int) -> None:
         self._reporter.phase("saving")
