@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 assay=$PWD/.venv/bin/assay
-export ASSAY_HOME=${MAKE_HOME:-$(mktemp -d)} ASSAY_DEMO=0 ASSAY_PORT=${MAKE_PORT:-8177}
+export ASSAY_HOME=${MAKE_HOME:-data/bundles} ASSAY_DEMO=0 ASSAY_PORT=${MAKE_PORT:-8177}
 [ -z "$(git status --porcelain -- evidence training assay backend)" ] || { echo "make_bundles: commit your changes first" >&2; exit 2; }
 names=${*:-demo_reasoning_v1 resumed_v1 lora_v1 sharded_v1 failed_v1}
 

@@ -206,6 +206,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tmp_path: Pat
     assert (finished.outcome, finished.stage, finished.error_type) == ("failed", "training", "NonFiniteLoss")
     assert f"at step {len(of(run, events.Step)) + 1};" in finished.error_message
     assert "NonFiniteLoss" in ended.stderr
+    assert 'File "training/train.py"' in ended.stderr
+    assert str(REPOSITORY) not in ended.stderr
 
 
 @pytest.mark.parametrize(
