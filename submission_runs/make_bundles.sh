@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 assay=$PWD/.venv/bin/assay
-export ASSAY_HOME=${MAKE_HOME:-data/bundles} ASSAY_DEMO=0 ASSAY_PORT=${MAKE_PORT:-8177}
+export ASSAY_HOME=${MAKE_HOME:-$(mktemp -d)} ASSAY_DEMO=0 ASSAY_PORT=${MAKE_PORT:-8177}
 [ -z "$(git status --porcelain -- evidence training assay backend)" ] || { echo "make_bundles: commit your changes first" >&2; exit 2; }
 names=${*:-demo_reasoning_v1 resumed_v1 lora_v1 sharded_v1 failed_v1}
 
@@ -52,9 +52,10 @@ resumed_v1() { # preempted in the middle by SIGTERM, then resumed from the state
 
 lora_v1() { # adapters on the weights of a run before, exported as a Hugging Face folder
   "$assay" train smoke_tiny --device cpu --name base_of_lora --steps 200
-  "$assay" export-weights "$(run)" --to "$ASSAY_HOME/base_of_lora"
+  rm -rf data/base_of_lora  # a path that is the same on every machine: it is part of what was asked
+  "$assay" export-weights "$(run)" --to data/base_of_lora
   "$assay" train smoke_tiny --device cpu --name lora_v1 --steps 100 --set weights.source=folder \
-    --set "weights.path=$ASSAY_HOME/base_of_lora" --set lora.rank=4 --set lora.targets=all --set checkpoints.every_steps=50
+    --set weights.path=data/base_of_lora --set lora.rank=4 --set lora.targets=all --set checkpoints.every_steps=50
   seal lora_v1
   replay lora_v1
 }
