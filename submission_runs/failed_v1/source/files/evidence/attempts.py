@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 from evidence import canonical, events, rundir
 from evidence.spec import SpecError
-from evidence.status import LIVE, alive, status
+from evidence.status import LIVE, awaited, launched
 
 OF_A_STEP = (events.Step, events.Evaluation, events.Sample, events.Checkpoint)
 """Events that tell of one step, and are taken back when it is done again."""
 
-ONE_PROCESS = (rundir.STOP, rundir.EXIT, rundir.PROCESS)
+ONE_PROCESS = (rundir.STOP, rundir.EXIT, rundir.PROCESS, rundir.LOST)
 
 SAME_LOSS = 1e-5
 """Share by which the loss of a step done twice may differ: the same program on as many devices gives the same bits."""
@@ -37,34 +37,70 @@ class CannotResume(ValueError):
     """There is nothing to go on with; ``str()`` says why in one sentence."""
 
 
+def ask(run: Path) -> None:
+    """Write down that ``run`` shall go on, for whoever launches it when it is its turn. Raises CannotResume."""
+    with held(run):
+        try:
+            check(run)
+            waits = awaited(run)
+            number = int(rundir.read_document(run / rundir.LAUNCH).get("attempt", 1)) + 1
+        except CannotResume:
+            raise
+        except (canonical.JsonError, LookupError, TypeError, ValueError) as error:
+            raise CannotResume(f"the folder of run {run.name} cannot be read: {error}") from None
+        if waits:
+            raise CannotResume(f"run {run.name} waits to go on already; stop takes that back")
+        rundir.write_document(run / rundir.RESUME, {"time": events.now(), "attempt": number})
+
+
+def take_back(run: Path) -> None:
+    """``run`` shall not go on after all."""
+    (run / rundir.RESUME).unlink(missing_ok=True)
+
+
 def check(run: Path) -> None:
-    """Raises CannotResume unless a next attempt of ``run`` can start now."""
+    """Raises CannotResume unless a next attempt of ``run`` can start now; one that waits may."""
     try:
-        ask = rundir.read_ask(run)
+        asked = rundir.read_ask(run)
     except (OSError, canonical.JsonError, SpecError) as error:
         why = getattr(error, "strerror", "") or error
         raise CannotResume(f"{run} is not a run that can be resumed: {why}") from None
     said = [event for event in told(run, whole=False) if not isinstance(event, events.Step)]
     last_word = last(said, events.Finished)
-    state = status(run, last_word)
+    state = launched(run, last_word)
     if state.state == "queued" or not said:
         raise CannotResume(f"run {run.name} was never started or never spoke; there is nothing to resume")
     if state.state in LIVE:
         raise CannotResume(f"run {run.name} is {state.state}; only a run that has ended can be resumed")
-    if alive(process := rundir.read_document(run / rundir.PROCESS)):
-        raise CannotResume(
-            f"run {run.name} still trains in process {process['pid']}, although its recorder is gone; end that first"
-        )
-    if state.state == "finished":
-        raise CannotResume(f"run {run.name} is finished: all {ask.spec.training.steps:,} steps are done")
+    if state.state == "finished" or (last_word and last_word.outcome == "completed"):
+        raise CannotResume(f"run {run.name} is finished: all {asked.spec.training.steps:,} steps are done")
     begun = next(event for event in said if isinstance(event, events.RunStart))
-    if begun.spec_sha256 != ask.spec_sha256:
+    if begun.spec_sha256 != asked.spec_sha256:
         raise CannotResume(
             f"run {run.name} began with the spec of digest {begun.spec_sha256[:12]}, but its {rundir.SPEC} now has "
-            f"{ask.spec_sha256[:12]}; a saved state goes on only with the spec it was made by"
+            f"{asked.spec_sha256[:12]}; a saved state goes on only with the spec it was made by"
         )
     if not any(isinstance(event, events.Checkpoint) and (run / event.path).is_dir() for event in said):
         raise CannotResume(f"run {run.name} has no checkpoint to go on from; start a new run of the same config")
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """``run`` for nobody but the body, which may change what it is: resume, seal or move it. Raises CannotResume."""
+    try:
+        folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise CannotResume(f"{run} is not a run that can be resumed: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotResume(
+                f"run {run.name} is being resumed, sealed or deleted by somebody else at this moment"
+            ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager
@@ -74,12 +110,7 @@ def next_one(run: Path) -> Iterator[int]:
     Launch.json is replaced in one step, and what else is left of the attempt before counts for nothing once there is
     a younger launch; so the run's state is right at every moment, and whoever dies here has broken nothing.
     """
-    folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotResume(f"run {run.name} is being resumed by somebody else at this moment") from None
+    with held(run):
         check(run)
         number = int(rundir.read_document(run / rundir.LAUNCH).get("attempt", 1))
         aside = run / rundir.ATTEMPTS / str(number)
@@ -91,8 +122,6 @@ def next_one(run: Path) -> Iterator[int]:
         for name in ONE_PROCESS:
             if (run / name).exists():
                 (run / name).replace(aside / name)
-    finally:
-        os.close(folder)
 
 
 def told(run: Path, *, whole: bool = True) -> list[events.Event]:

@@ -9,6 +9,7 @@ captured by somebody else carries the same rows.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeAlias
@@ -19,6 +20,9 @@ LOG_MARK = ":::EVID "
 GENESIS_PARTS = ("nonce", "commit", "spec_sha256", "data_sha256", "tokenizer_sha256", "program_sha256")
 
 Document: TypeAlias = dict[str, Any]
+
+NUMBERS = ("loss", "grad_norm", "param_norm")
+"""Of a step: what may be no number."""
 
 
 class EventError(ValueError):
@@ -37,7 +41,7 @@ class FileDigest:
 @dataclass(frozen=True, kw_only=True)
 class Event:
     kind: ClassVar[str]
-    time: str
+    time: typed.Utc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,14 +165,17 @@ class Step(Event):
 
     ``tokens_per_second`` is of this step. The last three are absent where they are unknown: the share of the devices'
     peak that the model's arithmetic used, where the table knows the peak of this kind of device; bytes in use and at
-    their peak since the process began, on the fullest device, where the runtime tells."""
+    their peak since the process began, on the fullest device, where the runtime tells.
+
+    A loss or norm that is no number is said in a word, "NaN", "Infinity" or "-Infinity": it happened, and a row that
+    hid it would look like one that was never written."""
 
     kind: ClassVar[str] = "step"
     step: int
     epoch: float
-    loss: float
-    grad_norm: float
-    param_norm: float
+    loss: typed.Number
+    grad_norm: typed.Number
+    param_norm: typed.Number
     learning_rate: float
     examples: int
     tokens: int
@@ -293,13 +300,18 @@ def decode(line: str | bytes) -> Event:
         raise EventError(str(error)) from None
 
 
+def said_last(word: Finished) -> str:
+    """An attempt's last word, quoted."""
+    return f'"finished: {word.outcome}" after step {word.step}'
+
+
 def now() -> str:
     """This instant as events write it."""
-    return stamp(datetime.now(UTC))
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def instant(text: str) -> datetime:
@@ -320,11 +332,53 @@ def link(row: Document) -> str:
 
 def chained(step: Step) -> Step:
     """``step`` with its ``hash`` filled in."""
-    return replace(step, hash=link(_document(step)))
+    return replace(step, hash=chain(step)[0])
+
+
+def chain(step: Step) -> tuple[str, str]:
+    """The hash that ``step`` must carry, and its line with that hash in it.
+
+    A trainer pays for this at every step, so a row of plain numbers is put together by hand, in the order of its keys.
+    It is what ``encode`` gives for the same row (a test holds them to one another); digests and time are plain ASCII.
+    """
+    speed, used, memory, peak = (
+        step.tokens_per_second, step.model_flops_utilization, step.device_memory_bytes, step.device_memory_peak_bytes
+    )  # fmt: skip
+    numbers = step.loss + step.grad_norm + step.param_norm + step.learning_rate + step.step_seconds + step.epoch
+    numbers += speed + used
+    if type(numbers) is not float or not math.isfinite(numbers):
+        row = _document(step)
+        found = link(row)
+        return found, canonical.encode({**row, "hash": found})
+    in_use = f'"device_memory_bytes":{memory},' if memory else ""
+    most = f'"device_memory_peak_bytes":{peak},' if peak else ""
+    share = f'"model_flops_utilization":{used!r},' if used else ""
+    pace = f',"tokens_per_second":{speed!r}' if speed else ""
+    head = (
+        f'{{"batch_sha256":"{step.batch_sha256}",{in_use}{most}"epoch":{step.epoch!r},"examples":{step.examples},'
+        f'"grad_norm":{step.grad_norm!r},'
+    )
+    tail = (
+        f'"kind":"step","learning_rate":{step.learning_rate!r},"loss":{step.loss!r},{share}'
+        f'"monotonic_ns":{step.monotonic_ns},"param_norm":{step.param_norm!r},"prev":"{step.prev}",'
+        f'"step":{step.step},"step_seconds":{step.step_seconds!r},"supervised_tokens":{step.supervised_tokens},'
+        f'"time":"{step.time}","tokens":{step.tokens}{pace}}}'
+    )
+    found = hashlib.sha256(f"{step.prev}{head}{tail}".encode()).hexdigest()
+    return found, f'{head}"hash":"{found}",{tail}'
+
+
+def _word(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _document(event: Event) -> Document:
-    return {"kind": event.kind, **typed.write(event)}
+    document = {"kind": event.kind, **typed.write(event)}
+    if isinstance(event, Step):
+        for name in NUMBERS:
+            if not math.isfinite(document[name]):
+                document[name] = _word(document[name])
+    return document
 
 
 def data_digest(train_sha256: str, eval_sha256: str) -> str:

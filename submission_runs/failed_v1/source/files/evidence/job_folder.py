@@ -27,8 +27,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evidence import canonical, events, provenance, rundir, typed
-from evidence.status import alive, identity, last_error
+from evidence import canonical, events, processes, provenance, rundir, typed
+from evidence.processes import alive, identity
+from evidence.status import last_error
 
 REQUEST, PROGRESS, ERROR, OUTPUT = "request.json", "progress.jsonl", "error.json", "output.log"
 JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
@@ -93,11 +94,8 @@ class Kind:
             return False
         rundir.write_document(folder / rundir.CANCELLED, {"time": events.now()})
         process = document(folder / rundir.LAUNCH).get("process", {})
-        if alive(process) and process["pid"] != os.getpid():
-            try:
-                os.killpg(int(process["pid"]), self.killed_by)
-            except ProcessLookupError:
-                pass  # it ended by itself
+        if process and process["pid"] != os.getpid():
+            processes.send(process, self.killed_by, group=True)
         return True
 
     def place(self, folder: Path) -> int:

@@ -5,19 +5,25 @@
     launch.json      recorder, once      command, host, process identity, provenance
     output.log       recorder, append    everything the trainer printed
     output.<n>.log   process n, append   what the other processes of a run printed; process 0 speaks in output.log
-    stop.json        recorder, once      a stop was asked for
+    stop.json        recorder, once      a stop was asked for; by who asks, where the recorder is gone
     exit.json        recorder, once      how the process ended
+    lost.json        server, once        it saw that recorder and trainer are gone, and what was known of it then
     cancelled.json   launcher, once      the run was taken back before it started
     events.jsonl     trainer, append     the typed event log
     first_batch.jsonl, eval/, checkpoints/, tokenizer/, data/      trainer
     commit.json      recorder, once      git objects that prove the commit
-    process.json     recorder, once      identity of the trainer's process
+    process.json     trainer, once       identity of its process, written before the trainer's program begins
+    system.jsonl     recorder, append    what the run's processes use of the machine, every two seconds
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
     witness.jsonl    server, append      its receipts: of the nonce it issued, and of the rows it saw
+    alerts.jsonl     server, append      what its watchers noticed: when it began, and when it was over
     sealed.json      seal, per bundle    the bundles this run became
+    labels.json      server, replaced    name, notes and tags that were given later, and whether it is archived
+    resume.json      launcher, replaced  the run was asked to go on: the attempt that waits, until it is launched
+    trashed.json     server, once        when the run was moved to the trash, and how it stood
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
 """
@@ -39,11 +45,14 @@ from evidence.spec import Override, RunSpec, parse
 
 SPEC, CONFIG, LAUNCH, EVENTS, OUTPUT = "spec.json", "config.yaml", "launch.json", "events.jsonl", "output.log"
 STOP, EXIT, CANCELLED, SEALED, CHECKPOINTS = "stop.json", "exit.json", "cancelled.json", "sealed.json", "checkpoints"
+LOST = "lost.json"
 PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
 FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
-PREFLIGHT, WITNESS = "preflight.json", "witness.jsonl"
+PREFLIGHT, WITNESS, SYSTEM, ALERTS = "preflight.json", "witness.jsonl", "system.jsonl", "alerts.jsonl"
+LABELS, RESUME, TRASHED = "labels.json", "resume.json", "trashed.json"
 
 SCHEMA = "assay/run@1"
+LABELS_SCHEMA = "assay/labels@1"
 DRAFT = ".new-"
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
@@ -68,6 +77,16 @@ class Ask:
     def spec_sha256(self) -> str:
         """Digest of the effective spec's canonical JSON."""
         return canonical.digest(self.spec.as_dict())
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a run is called and said of it: what ``spec.json`` has, until ``labels.json`` says otherwise."""
+
+    name: str
+    notes: str
+    tags: tuple[str, ...]
+    archived: bool = False
 
 
 def create(
@@ -145,6 +164,27 @@ def read_ask(run: Path) -> Ask:
         )
     except (TypeError, KeyError) as error:
         raise canonical.JsonError(f"{SPEC}: {error}") from None
+
+
+def read_labels(run: Path, ask: Ask) -> Labels:
+    """What the run is called now. Raises JsonError for a broken ``labels.json``."""
+    document = read_document(run / LABELS)
+    if not document:
+        return Labels(ask.name, ask.notes, ask.tags)
+    if document.pop("schema", "") != LABELS_SCHEMA:
+        raise canonical.JsonError(f"{LABELS} is not of schema {LABELS_SCHEMA}")
+    try:
+        labels = Labels(**{**document, "tags": tuple(document["tags"])})
+    except (TypeError, KeyError) as error:
+        raise canonical.JsonError(f"{LABELS}: {error}") from None
+    texts = (labels.name, labels.notes, *labels.tags)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(labels.archived, bool):
+        raise canonical.JsonError(f"{LABELS}: name, notes and tags must be texts, and archived true or false")
+    return labels
+
+
+def write_labels(run: Path, labels: Labels) -> None:
+    write_document(run / LABELS, {"schema": LABELS_SCHEMA, **asdict(labels)})
 
 
 def folders(root: Path) -> list[Path]:

@@ -3,11 +3,13 @@
     queued     asked for, not started          stopped    ended early because somebody asked, resumable
     starting   the recorder runs, no event yet  failed     ended by an error, or by a signal nobody asked for
     running    the trainer speaks               finished   ended by itself, all steps done
-    stopping   a stop was asked for             lost       not ended, and its process is gone
+    stopping   a stop was asked for             lost       ended, and nobody saw how
 
-A resumed run is judged by its latest attempt alone: what ended before that was launched is history.
+A resumed run is judged by its latest attempt alone: what ended before that was launched is history. A run that was
+asked to go on (resume.json) is queued again, until that attempt is launched or taken back.
 
-Process identity is boot id, pid and start time together: a pid alone is reused.
+A trainer outlives its recorder: the run goes on, but nobody will see its exit code, so it can only end as lost,
+whatever its log says.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evidence import events, rundir
+from evidence import events, processes, provenance, rundir
 
 LIVE = ("queued", "starting", "running", "stopping")
 ENDED = ("finished", "failed", "stopped", "lost")
+
+ALONE = "Its recorder is gone: it goes on and can be stopped, but nobody will see its exit code."
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,22 @@ class Status:
 
 def status(run: Path, finished: events.Finished | None) -> Status:
     """The state of the run in ``run``; ``finished`` is its last Finished event, if it has one."""
+    if awaited(run) > 1:
+        return Status("queued", f"Waits to go on after step {_saved_step(run):,}.")
+    return launched(run, finished)
+
+
+def awaited(run: Path) -> int:
+    """The number of the attempt that is asked for and not launched: 1 for a new run, 0 for none."""
+    launch = rundir.read_document(run / rundir.LAUNCH)
+    if not launch:
+        return 0 if (run / rundir.CANCELLED).exists() else 1
+    wanted = int(rundir.read_document(run / rundir.RESUME).get("attempt", 0))
+    return wanted if wanted > int(launch.get("attempt", 1)) else 0
+
+
+def launched(run: Path, finished: events.Finished | None) -> Status:
+    """The state of the latest attempt, whether or not a next one waits."""
     if cancelled := rundir.read_document(run / rundir.CANCELLED):
         return Status("stopped", "Cancelled before it started.", ended_at=cancelled["time"])
     launch = rundir.read_document(run / rundir.LAUNCH)
@@ -46,16 +66,50 @@ def status(run: Path, finished: events.Finished | None) -> Status:
         finished = None
     if ended := _since(started, run / rundir.EXIT, "ended_at"):
         return _ended(run, started, ended, finished)
-    if not alive(launch["recorder"]):
+    alone = ""
+    if not processes.alive(launch["recorder"]):
         if ended := _since(started, run / rundir.EXIT, "ended_at"):  # it ended between the two looks
             return _ended(run, started, ended, finished)
-        return Status(
-            "lost", "The recorder of this run is gone and left no exit status; what it wrote is kept.", started
-        )
+        if not processes.alive(rundir.read_document(run / rundir.PROCESS)):
+            return _lost(run, launch, finished)
+        alone = ALONE
     if _since(started, run / rundir.STOP, "time"):
-        return Status("stopping", "Stop requested; the trainer saves a checkpoint and ends.", started)
+        return Status("stopping", f"Stop requested; the trainer saves a checkpoint and ends. {alone}".strip(), started)
     speaks = _size(run / rundir.EVENTS) > launch.get("events_bytes", 0)
-    return Status("running" if speaks else "starting", "", started)
+    return Status("running" if speaks else "starting", alone, started)
+
+
+def _lost(run: Path, launch: dict[str, Any], finished: events.Finished | None) -> Status:
+    """A run whose recorder and trainer are gone from here without an exit status; what was seen at the time counts."""
+    started = launch["started_at"]
+    if seen := _since(started, run / rundir.LOST, "time"):  # before a reboot, say
+        return Status("lost", seen["reason"], started)
+    if launch["recorder"].get("boot_id") != processes.boot_id():
+        if launch.get("host", {}).get("name_sha256") == provenance.host_name_sha256():
+            reason = "Lost at reboot: this machine was started anew before the end of the run was written down."
+        else:
+            reason = "Lost from sight: it was started on another machine, or before this one was started anew."
+    elif not _is_of(launch, run / rundir.PROCESS):
+        reason = "The recorder of this run is gone; it had not started a trainer yet."
+    else:
+        reason = "Ended; its exit code is unknown, because its recorder was gone by then. What it wrote is kept."
+    if _since(started, run / rundir.STOP, "time"):
+        reason += " A stop was requested before."
+    if finished:
+        reason += f" Its log ends with {events.said_last(finished)}."
+    return Status("lost", reason, started)
+
+
+def _is_of(launch: dict[str, Any], process: Path) -> bool:
+    """Whether a process document is of this launch, and not of the attempt before it: it started after its recorder."""
+    found = rundir.read_document(process)
+    return bool(found) and found["start_ticks"] >= launch["recorder"].get("start_ticks", 0)
+
+
+def _saved_step(run: Path) -> int:
+    """The step of the newest saved state."""
+    names = (path.name for path in (run / rundir.CHECKPOINTS).glob("step_*") if path.is_dir())
+    return max((int(name[5:]) for name in names if name[5:].isdecimal()), default=0)
 
 
 def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Finished | None) -> Status:
@@ -71,9 +125,29 @@ def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Fini
     if _since(started, run / rundir.STOP, "time"):
         return Status("stopped", "Stopped on request before its trainer could say goodbye.", started, at, code)
     if code < 0:
-        return Status("failed", f"The trainer was killed by {ended['signal']}.", started, at, code)
+        return Status("failed", killed(ended), started, at, code)
     reason = last_error(run) or f"The trainer ended with exit code {code} and said nothing."
     return Status("failed", reason, started, at, code)
+
+
+def killed(ended: dict[str, Any]) -> str:
+    """Who killed the trainer, as far as that can be known."""
+    if ended["signal"] != "SIGKILL":
+        return f"The trainer was killed by {ended['signal']}."
+    kills = ended.get("out_of_memory_kills", {})
+    if kills.get("group"):
+        return (
+            "The trainer was killed by SIGKILL because memory ran out: the kernel counts an out-of-memory kill in its "
+            "control group meanwhile."
+        )
+    if kills.get("machine"):
+        return (
+            "The trainer was killed by SIGKILL, most likely because memory ran out: the kernel counts an out-of-memory "
+            "kill on this machine meanwhile."
+        )
+    if "machine" in kills:
+        return "The trainer was killed by SIGKILL; not by the kernel for lack of memory, so somebody did it."
+    return "The trainer was killed by SIGKILL, which the system does when memory runs out, or somebody did."
 
 
 def _since(started: str, path: Path, key: str) -> dict[str, Any]:
@@ -102,20 +176,3 @@ def last_error(run: Path) -> str:
         if not line.startswith(events.LOG_MARK) and re.match(r"[\w.]*(Error|Exception|Interrupt|error:)", line):
             return line.strip()[:500]
     return ""
-
-
-def alive(process: dict[str, Any]) -> bool:
-    """Whether the very process of ``{"boot_id", "pid", "start_ticks"}`` still runs on this host."""
-    return bool(process) and identity(int(process["pid"])) == process
-
-
-def identity(pid: int) -> dict[str, Any]:
-    """What makes a process itself: boot id, pid, start time in clock ticks. {} when there is no such process."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return {}
-    if after_name[0] == "Z":
-        return {}
-    return {"boot_id": boot, "pid": pid, "start_ticks": int(after_name[19])}

@@ -64,12 +64,19 @@ class Rule:
     above: float | None = None
     below: float | None = None
     prose: bool = False
+    quoted: bool = False
+    """Somebody else's words: a placeholder may stand in them, but they may not be one."""
+    beyond: bool = False
+    """Words may stand for what JSON has no number for: ``NOT_FINITE``."""
 
     def allows(self, value: Any) -> bool:
         if isinstance(value, str):
             if self.pattern and not re.fullmatch(self.pattern, value):
                 return False
-            return not self.prose or bool(value.strip() == value and value and not PLACEHOLDER.search(value))
+            trimmed = value.strip() == value and bool(value)
+            if self.quoted:
+                return trimmed and not PLACEHOLDER.fullmatch(value)
+            return not self.prose or (trimmed and not PLACEHOLDER.search(value))
         return (
             (self.minimum is None or value >= self.minimum)
             and (self.above is None or value > self.above)
@@ -78,6 +85,7 @@ class Rule:
 
 
 Text = Annotated[str, Rule("text, trimmed and no placeholder", prose=True)]
+Quote = Annotated[str, Rule("words, trimmed, that are no placeholder", quoted=True)]
 Sha256 = Annotated[str, Rule("64 hex digits of SHA-256", pattern=r"(?!(.)\1{63})[0-9a-f]{64}")]
 GitId = Annotated[str, Rule("40 hex digits of a git object", pattern=r"(?!(.)\1{39})[0-9a-f]{40}")]
 Utc = Annotated[
@@ -92,6 +100,9 @@ Natural = Annotated[int, Rule("a whole number of at least 0", minimum=0)]
 Positive = Annotated[float, Rule("a number greater than 0", above=0)]
 NotNegative = Annotated[float, Rule("a number of at least 0", minimum=0)]
 Share = Annotated[float, Rule("a number from 0 to 1", minimum=0, below=1.0000000001)]
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+Number = Annotated[float, Rule('a number, or one of "NaN", "Infinity", "-Infinity"', beyond=True)]
 
 _WORDS = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
 _SCHEMA_WORDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -149,6 +160,8 @@ def _read(kind: Any, value: Any, where: str, problems: list[Wrong]) -> Any:
         return value
     if origin is Annotated:
         base, rule = get_args(kind)[:2]
+        if rule.beyond and isinstance(value, str) and value in NOT_FINITE:
+            return NOT_FINITE[value]
         before = len(problems)
         plain = _read(base, value, where, problems)
         if len(problems) == before and not rule.allows(plain):
@@ -226,12 +239,15 @@ def _schema(kind: Any) -> dict[str, Any]:
         return {}
     if origin is Annotated:
         base, rule = get_args(kind)[:2]
+        words = rule.prose or rule.quoted
+        if rule.beyond:
+            return {"description": rule.expected, "anyOf": [_schema(base), {"enum": list(NOT_FINITE)}]}
         bounds = {
-            "pattern": f"^{rule.pattern}$" if rule.pattern else r"^\S([\s\S]*\S)?$" if rule.prose else None,
-            "not": {"pattern": _PLACEHOLDERS} if rule.prose else None,
+            "pattern": f"^{rule.pattern}$" if rule.pattern else r"^\S([\s\S]*\S)?$" if words else None,
+            "not": {"pattern": f"^(?:{_PLACEHOLDERS})$" if rule.quoted else _PLACEHOLDERS} if words else None,
             "minimum": rule.minimum,
             "exclusiveMinimum": rule.above,
-            "minLength": 1 if rule.prose else None,
+            "minLength": 1 if words else None,
         }
         return {**_schema(base), "description": rule.expected, **{k: v for k, v in bounds.items() if v is not None}}
     if origin is Literal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +66,14 @@ class Reporter:
 
     def emit(self, event: events.Event) -> None:
         """Append one line with a single write, so that no reader sees half of it, and echo it for a captured log."""
-        line = events.encode(event)
-        data = (line + "\n").encode()
+        self._append(events.encode(event))
+
+    def _append(self, line: str, sentence: str = "") -> None:
+        data = f"{line}\n".encode()
         while data:  # a full disk makes a short write
             data = data[os.write(self._file, data) :]
-        print(f"{events.LOG_MARK}{line}", flush=True)
+        sys.stdout.write(f"{events.LOG_MARK}{line}\n{sentence}")
+        sys.stdout.flush()
 
     def say(self, sentence: str) -> None:
         print(sentence, flush=True)
@@ -100,7 +104,7 @@ class Reporter:
         seconds = max(now - self._last, 1) / NANOSECONDS
         self._last, self.step = now, facts.step
         self._supervised_tokens += facts.supervised_tokens
-        row = events.chained(
+        self.chain, line = events.chain(
             events.Step(
                 time=events.now(),
                 step=facts.step,
@@ -123,12 +127,11 @@ class Reporter:
                 device_memory_peak_bytes=facts.device_memory_peak_bytes,
             )
         )
-        self.chain = row.hash
-        self.emit(row)
         left = self.train_seconds / self.steps_taken * (self._training.steps - facts.step)
-        self.say(
+        self._append(
+            line,
             f"step {facts.step}/{self._training.steps} loss {facts.loss:.4f} lr {facts.learning_rate:.3e} "
-            f"grad {facts.grad_norm:.3f} {facts.tokens / seconds:,.0f} tok/s ETA {_minutes(left)}"
+            f"grad {facts.grad_norm:.3f} {facts.tokens / seconds:,.0f} tok/s ETA {_minutes(left)}\n",
         )
 
     def finished(self, outcome: str) -> None:

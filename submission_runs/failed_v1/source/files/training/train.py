@@ -147,7 +147,7 @@ class Loop:
         return result
 
     def _report(self, step: int, batch: Batch, metrics: Metrics) -> None:
-        """Fetch the step's numbers (waits for the device) and write its row. Raises NonFiniteLoss."""
+        """Fetch the step's numbers (waits for the device); write its row, if they are numbers. Raises NonFiniteLoss."""
         loss, grad_norm, param_norm = (float(value) for value in jax.device_get(metrics))
         for name, value in (("loss", loss), ("gradient norm", grad_norm), ("parameter norm", param_norm)):
             if not math.isfinite(value):

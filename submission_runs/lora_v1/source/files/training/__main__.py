@@ -13,7 +13,7 @@ import traceback
 from importlib import metadata
 from pathlib import Path
 
-from evidence import canonical, events, rundir
+from evidence import canonical, events, provenance, rundir
 from evidence.spec import SpecError
 from training import devices, peers
 from training.errors import (
@@ -101,7 +101,8 @@ def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: 
         peers.fail(refusal, REFUSED, own=True)
         return REFUSED
     except BaseException as error:  # noqa: BLE001
-        traceback.print_exc()
+        # What is printed is evidence: a file of ours is named as the repository names it, wherever that lies.
+        print(traceback.format_exc().replace(f"{provenance.REPOSITORY}/", ""), end="", file=sys.stderr, flush=True)
         peers.fail(error, FAILED, own=isinstance(error, TrainingError))
         return FAILED
 
