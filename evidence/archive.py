@@ -151,7 +151,7 @@ def _bag_info(bundle: reading.Bundle, size: int, count: int) -> str:
     try:
         run, told = bundle.told.run, " ".join(report.sentence(bundle).split())
         lines += [f"External-Identifier: {run.run_id}", f"External-Description: {told}"]
-    except (reading.Unreadable, LookupError, ValueError, ArithmeticError):
+    except reading.MISSHAPEN:
         pass  # an archive of a broken bundle is an archive all the same
     return "".join(f"{line}\n" for line in sorted(lines))
 

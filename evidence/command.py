@@ -27,7 +27,7 @@ from evidence import (
 )
 from evidence.known import Known
 from evidence.provenance import REPOSITORY
-from evidence.reading import REPLAY, Bundle, Unreadable
+from evidence.reading import MISSHAPEN, REPLAY, Bundle, Unreadable
 from evidence.replay import Replay
 from evidence.verdict import LEVELS, NOT_RUN, PASS, WARN, CheckResult, Verdict
 from evidence.verify import NotABundle, by_reason, verify
@@ -243,7 +243,7 @@ def _replayed(options: argparse.Namespace, known: Known) -> Known:
 def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:
     try:
         print(report.report(Bundle(path, known), verdict).sentence)
-    except (Unreadable, *report.MISSHAPEN) as error:
+    except MISSHAPEN as error:
         print(f"{path.name} cannot be told: {error}")
     _print_findings((item for item in verdict.results if item.result not in (PASS, NOT_RUN)), sys.stdout)
     for ids, why in by_reason((item for item in verdict.results if item.result == NOT_RUN), lambda item: item.reason):

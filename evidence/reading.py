@@ -53,6 +53,11 @@ class Unreadable(ValueError):
     """A check cannot run because a file it needs is missing or broken; another check has the finding."""
 
 
+MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a hostile bundle may raise, Unreadable among it: values of a shape that no trainer writes. A check has
+the finding, so whoever only shows the bundle leaves out what cannot be read."""
+
+
 class Bundle:
     """Everything a check may ask of the folder at ``path``, and of its verifier. Properties raise Unreadable."""
 

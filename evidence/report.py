@@ -21,7 +21,7 @@ from evidence.manifest import (
     Stopped,
     Witnessed,
 )
-from evidence.reading import Bundle, Unreadable
+from evidence.reading import MISSHAPEN, Bundle, Unreadable
 from evidence.spec import SpecError, parse
 from evidence.trust import SIGNER, WITNESS
 from evidence.verdict import FAIL, LEVEL_MEANING, NOT_RUN, PASS, WARN, CheckResult, Claim, Proof, Report, Verdict
@@ -123,10 +123,6 @@ _DEEPER: dict[str, tuple[str, ...]] = {
     "config": ("PRV-14", "PRV-15"),
 }
 """What an audit or a replay adds to a claim. Where nobody made one, the claim stands as far as it goes."""
-
-
-MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What reading a value of a shape that no trainer writes may raise: a check has the finding."""
 
 
 def report(path_or_bundle: object, verdict: Verdict) -> Report:
@@ -339,7 +335,7 @@ def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
             said = _said(claim, bundle)
             if claim == "evaluation" and not isinstance(bundle.summary.evaluation, Performed):
                 recomputed, file = "the log has none, either", reading.SUMMARY
-        except (Unreadable, *MISSHAPEN) as error:
+        except MISSHAPEN as error:
             said, word, because = "cannot be read", "fails" if bad else "unproven", str(error)
         proof = Proof(file, (*checks, *deeper))
         yield Claim(claim, title, said, word, (proof,), recomputed, "" if word == "holds" else because)

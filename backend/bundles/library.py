@@ -22,8 +22,8 @@ from evidence.bundle import NameTaken
 from evidence.events import LOG_MARK
 from evidence.known import Known
 from evidence.manifest import Performed
-from evidence.reading import Unreadable
-from evidence.report import MISSHAPEN, hardware, report
+from evidence.reading import MISSHAPEN
+from evidence.report import hardware, report
 from evidence.spec import NAME, Problem
 from evidence.trust import Trust
 from evidence.verdict import LEVEL_MEANING, Report, Verdict
@@ -65,8 +65,8 @@ class Library:
 
     def summary(self, name: str) -> answers.BundleSummary:
         """Raises NotFound."""
-        fields = answers.BundleSummary.model_fields
-        return answers.BundleSummary(**{key: getattr(self.bundle(name), key) for key in fields})
+        bundle = self.bundle(name)
+        return answers.BundleSummary(**{key: getattr(bundle, key) for key in answers.BundleSummary.model_fields})
 
     def bundle(self, name: str) -> answers.Bundle:
         """Raises NotFound."""
@@ -229,7 +229,7 @@ def _unreadable(name: str) -> str:
 def _or_none(read: Callable[[], Value]) -> Value | None:
     try:
         return read()
-    except (Unreadable, *MISSHAPEN):
+    except MISSHAPEN:
         return None
 
 

@@ -12,7 +12,7 @@ from backend.replays.answers import Answers, Compared, ReplayJob, ReplayJobs, Re
 from evidence import job_folder, replay_job, replay_text, replaying
 from evidence.job_folder import DONE, QUEUED, Standing
 from evidence.known import Known
-from evidence.reading import Bundle, Unreadable
+from evidence.reading import MISSHAPEN, Bundle, Unreadable
 from evidence.replay import Replay
 from evidence.replay_job import KIND, Request
 from evidence.typed import PLACEHOLDER
@@ -45,7 +45,7 @@ class Library:
             if error.field:
                 raise on_field(error.field, str(error)) from None
             raise Conflict(f"{name} cannot be replayed: {error}") from None
-        except (Unreadable, LookupError, TypeError, ValueError, AttributeError) as error:
+        except MISSHAPEN as error:
             raise Conflict(f"{name} cannot be replayed: it is broken: {error}") from None
         return Request(name, str(folder.resolve()), seal, nonce, ask.from_step, ask.to_step)
 
@@ -117,7 +117,7 @@ def _told(bundle: Bundle, made: Replay) -> ReplayResult | None:
     bundle.known = replace(Known(), replay=made)
     try:
         told = replay_text.tell(bundle, made)
-    except (Unreadable, LookupError, TypeError, ValueError):
+    except MISSHAPEN:
         return None  # the seal's own checks say what is wrong with the bundle
     here = made.measured.here
     return ReplayResult(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from evidence.reading import Bundle, Unreadable
+from evidence.reading import MISSHAPEN, Bundle, Unreadable
 from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Doubt, Finding
 
 Findings = Iterator[Finding]
@@ -53,7 +53,7 @@ class Check:
             result = self._result(findings)
             if result != FAIL and not (self.warns and findings):  # a doubt is no answer
                 result, reason, findings = NOT_RUN, str(why), []
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        except MISSHAPEN as error:
             # A hostile bundle is data: a value of a shape that no trainer writes is a finding, never a crash.
             shape = Finding(
                 "the bundle", "", "content of the shape this check reads", f"{type(error).__name__}: {error}"
