@@ -13,10 +13,9 @@ from backend.preflights import library
 from backend.preflights.answers import Preflight, PreflightRequest, Preflights
 from backend.runs import reading
 from backend.runs.answers import LogSlice
+from backend.runs.reading import LogPart
 from backend.server import Here
 from evidence import preflight
-
-LARGEST_OFFSET = 2**53 - 1
 
 router = APIRouter(prefix="/preflights", tags=["preflights"])
 
@@ -62,14 +61,9 @@ def cancel_preflight(server: Here, folder: Known) -> Preflight:
 
 
 @router.get("/{id}/log", operation_id="showPreflightLog")
-def show_preflight_log(
-    folder: Known,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0,
-    limit_bytes: Annotated[int, Query(ge=1, le=4 << 20)] = 256 << 10,
-    tail_bytes: Annotated[int | None, Query(ge=0, le=4 << 20, description="The last so many bytes instead")] = None,
-) -> LogSlice:
+def show_preflight_log(folder: Known, part: LogPart) -> LogSlice:
     """A piece of what the job and the compiler printed."""
-    return reading.log(folder, offset, limit_bytes, tail_bytes, fold=False)
+    return reading.log(folder, part, fold=False)
 
 
 @router.get(

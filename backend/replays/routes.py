@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path as Folder
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from backend.replays.answers import ReplayJob, ReplayJobs, ReplayRequest
 from backend.runs import reading
 from backend.runs.answers import LogSlice
+from backend.runs.reading import LogPart
 from backend.server import Here
-
-LARGEST_OFFSET = 2**53 - 1
 
 router = APIRouter(tags=["replays"])
 
@@ -53,11 +52,6 @@ def cancel_replay(server: Here, folder: Known) -> ReplayJob:
 
 
 @router.get("/replays/{id}/log", operation_id="showReplayLog")
-def show_replay_log(
-    folder: Known,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0,
-    limit_bytes: Annotated[int, Query(ge=1, le=4 << 20)] = 256 << 10,
-    tail_bytes: Annotated[int | None, Query(ge=0, le=4 << 20, description="The last so many bytes instead")] = None,
-) -> LogSlice:
+def show_replay_log(folder: Known, part: LogPart) -> LogSlice:
     """A piece of what the job printed."""
-    return reading.log(folder, offset, limit_bytes, tail_bytes, fold=False)
+    return reading.log(folder, part, fold=False)

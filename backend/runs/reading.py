@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
 
 from backend.errors import NotFound, on_field
 from backend.preflights.of_run import of_run
@@ -29,6 +31,7 @@ from backend.server import Server
 from evidence import canonical, rundir, system
 from evidence.events import LOG_MARK
 
+LARGEST_OFFSET = 2**53 - 1
 TAIL_LINES, TAIL_BYTES = 40, 64 << 10
 MARK = LOG_MARK.encode()
 
@@ -69,8 +72,21 @@ def whole(server: Server, run: Path) -> Run:
     )
 
 
-def log(run: Path, offset: int, limit_bytes: int, tail_bytes: int | None, fold: bool) -> LogSlice:
+@dataclass(frozen=True)
+class Part:
+    """Which piece of a log is wanted."""
+
+    offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0
+    limit_bytes: Annotated[int, Query(ge=1, le=4 << 20)] = 256 << 10
+    tail_bytes: Annotated[int | None, Query(ge=0, le=4 << 20, description="The last so many bytes instead")] = None
+
+
+LogPart = Annotated[Part, Depends()]
+
+
+def log(run: Path, part: Part, fold: bool) -> LogSlice:
     """A piece of output.log; it starts and ends at line ends wherever there are any in reach."""
+    offset, limit_bytes, tail_bytes = part.offset, part.limit_bytes, part.tail_bytes
     try:
         with (run / rundir.OUTPUT).open("rb") as stream:
             size = stream.seek(0, 2)
@@ -168,7 +184,7 @@ def _document(path: Path) -> dict[str, Any] | None:
 
 
 def _error(run: Path, reason: str, finished: dict[str, Any]) -> RunError:
-    slice = log(run, 0, TAIL_BYTES, TAIL_BYTES, fold=True)
+    slice = log(run, Part(tail_bytes=TAIL_BYTES), fold=True)
     return RunError(
         stage=finished.get("stage", ""),
         type=finished.get("error_type", ""),

@@ -34,6 +34,7 @@ from backend.runs.answers import (
     StepColumn,
     SystemColumns,
 )
+from backend.runs.reading import LogPart
 from backend.runs.rows import plain
 from backend.runs.view import Curves
 from backend.server import Here, Server
@@ -189,13 +190,11 @@ def _column(key: str) -> StepColumn:
 @router.get("/{id}/log", operation_id="showLog")
 def show_log(
     run: Known,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_STEP)] = 0,
-    limit_bytes: Annotated[int, Query(ge=1, le=4 << 20)] = 256 << 10,
-    tail_bytes: Annotated[int | None, Query(ge=0, le=4 << 20, description="The last so many bytes instead")] = None,
+    part: LogPart,
     fold: Annotated[bool, Query(description="Leave out the event lines, which the log repeats")] = True,
 ) -> LogSlice:
     """A piece of what the trainer printed."""
-    return reading.log(run, offset, limit_bytes, tail_bytes, fold)
+    return reading.log(run, part, fold)
 
 
 @router.get("/{id}/system", operation_id="showSystem")

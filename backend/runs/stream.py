@@ -226,9 +226,9 @@ class _Client:
     def _log(self, run_id: str) -> list[ServerSentEvent]:
         place, run = self._places[run_id], self._root / run_id
         if place.log < 0:
-            piece = reading.log(run, 0, LOG_BYTES, LOG_BYTES, fold=True)
+            piece = reading.log(run, reading.Part(tail_bytes=LOG_BYTES), fold=True)
         else:
-            piece = reading.log(run, place.log, LOG_BYTES, None, fold=True)
+            piece = reading.log(run, reading.Part(place.log, LOG_BYTES), fold=True)
             self.behind |= piece.next_offset > place.log and piece.next_offset < piece.size
         if piece.next_offset == max(place.log, 0):
             return []

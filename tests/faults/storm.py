@@ -76,14 +76,19 @@ def _write(run: Path, acknowledged: mmap.mmap) -> None:
             time.sleep(0.0002)
 
 
-def _read(home: Path, run: Path) -> None:
-    """What a server does."""
+def _opened(home: Path, run: Path) -> tuple[Database, Place]:
+    """The index, and how far it has read the run's log."""
     database = Database(home / "assay.db")
     with database.write() as connection:
         ask = rundir.read_ask(run)
         ingest.add(connection, ask, rundir.read_labels(run, ask))
     known = Store(database).standings()[0]
-    place = Place(known.offset, known.mark, known.offset)
+    return database, Place(known.offset, known.mark, known.offset)
+
+
+def _read(home: Path, run: Path) -> None:
+    """What a server does."""
+    database, place = _opened(home, run)
     while True:
         piece = tail.read_on(run / rundir.EVENTS, place)
         if piece.anything:
@@ -103,12 +108,7 @@ def _check(home: Path, run: Path, acknowledged: int) -> int:
         assert item["prev"] == before
         before = events.link(item)
         assert item["hash"] == before
-    database = Database(home / "assay.db")
-    with database.write() as connection:
-        ask = rundir.read_ask(run)
-        ingest.add(connection, ask, rundir.read_labels(run, ask))
-    known = Store(database).standings()[0]
-    place = Place(known.offset, known.mark, known.offset)
+    database, place = _opened(home, run)
     while (piece := tail.read_on(run / rundir.EVENTS, place)).place != place:
         with database.write() as connection:
             ingest.take(connection, run.name, piece)

@@ -4264,6 +4264,12 @@ export type ShowLogData = {
     };
     query?: {
         /**
+         * Fold
+         *
+         * Leave out the event lines, which the log repeats
+         */
+        fold?: boolean;
+        /**
          * Offset
          */
         offset?: number;
@@ -4277,12 +4283,6 @@ export type ShowLogData = {
          * The last so many bytes instead
          */
         tail_bytes?: number | null;
-        /**
-         * Fold
-         *
-         * Leave out the event lines, which the log repeats
-         */
-        fold?: boolean;
     };
     url: '/runs/{id}/log';
 };

@@ -1,7 +1,7 @@
 import { useNavigate } from '@tanstack/react-router'
-import { Search } from 'lucide-react'
 import { type ReactNode, useId, useRef } from 'react'
 import type { BundleSummary } from '../../../api/types.ts'
+import { SearchField } from '../../../ui/search-field.tsx'
 import { useShortcuts } from '../../../ui/shortcuts.ts'
 import { LEVELS } from '../levels.ts'
 import { type GallerySearch, gallerySearch, OUTCOMES, SORTS, type Sort, VERDICTS, type VerdictWord } from '../search.ts'
@@ -36,19 +36,14 @@ export function GalleryFilter({ bundles, shown, search }: GalleryFilterProps) {
   return (
     <search className="grid gap-3">
       <div className="grid grid-cols-2 gap-x-3 gap-y-2 sm:grid-cols-3 lg:grid-cols-[minmax(12rem,1.6fr)_repeat(5,minmax(7rem,1fr))]">
-        <div className="relative col-span-full self-end lg:col-span-1">
-          <Search aria-hidden size={15} className="absolute top-1/2 left-2.5 -translate-y-1/2 text-ink-3" />
-          <input
-            ref={field}
-            type="search"
-            aria-label="Filter bundles"
-            placeholder="Name, model, hardware, run"
-            value={search.q ?? ''}
-            className="field pl-8! text-sm"
-            onChange={(event) => go({ q: event.target.value })}
-            onKeyDown={(event) => event.key === 'Escape' && event.currentTarget.blur()}
-          />
-        </div>
+        <SearchField
+          ref={field}
+          label="Filter bundles"
+          placeholder="Name, model, hardware, run"
+          value={search.q ?? ''}
+          onChange={(q) => go({ q })}
+          className="col-span-full self-end lg:col-span-1"
+        />
         <Choice label="Verdict" value={search.verdict} onChange={(verdict) => go({ verdict })}>
           <option value="">Any</option>
           {VERDICTS.map((verdict) => (

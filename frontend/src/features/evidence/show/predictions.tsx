@@ -1,9 +1,10 @@
-import { Check, Search, X } from 'lucide-react'
+import { Check, X } from 'lucide-react'
 import { useState } from 'react'
 import type { Bundle, Prediction } from '../../../api/types.ts'
 import { classes } from '../../../ui/classes.ts'
 import { count } from '../../../ui/format.ts'
 import { Panel } from '../../../ui/panel.tsx'
+import { SearchField } from '../../../ui/search-field.tsx'
 import { Segmented } from '../../../ui/segmented.tsx'
 import { placeAnchor } from '../address.ts'
 import { Pager } from './preview/pager.tsx'
@@ -42,15 +43,13 @@ export function Predictions({ bundle }: { readonly bundle: Bundle }) {
         </span>
       }
     >
-      <div className="no-print relative border-b border-line px-4 py-2">
-        <Search aria-hidden size={15} className="absolute top-1/2 left-6.5 -translate-y-1/2 text-ink-3" />
-        <input
-          type="search"
-          aria-label="Search the answers"
+      <div className="no-print border-b border-line px-4 py-2">
+        <SearchField
+          label="Search the answers"
           placeholder="Question, expected or given answer"
           value={words}
-          className="field max-w-sm pl-8! text-sm"
-          onChange={(event) => from(() => setWords(event.target.value))}
+          onChange={(next) => from(() => setWords(next))}
+          className="max-w-sm"
         />
       </div>
       {found.length === 0 ? (

@@ -1,8 +1,9 @@
 import { useNavigate } from '@tanstack/react-router'
-import { Archive, type LucideIcon, Search } from 'lucide-react'
+import { Archive, type LucideIcon } from 'lucide-react'
 import { useRef } from 'react'
 import type { RunSummary } from '../../../api/types.ts'
 import { classes } from '../../../ui/classes.ts'
+import { SearchField } from '../../../ui/search-field.tsx'
 import { useShortcuts } from '../../../ui/shortcuts.ts'
 import type { ListSearch } from '../search.ts'
 import { STATES, type State } from '../state.tsx'
@@ -22,19 +23,14 @@ export function FilterBar({ runs, archived, shown, search }: FilterBarProps) {
   const present = (Object.keys(STATES) as State[]).filter((state) => runs.some((run) => run.state === state))
   return (
     <search className="flex flex-wrap items-center gap-x-4 gap-y-2">
-      <div className="relative w-full sm:w-72">
-        <Search aria-hidden size={15} className="absolute top-1/2 left-2.5 -translate-y-1/2 text-ink-3" />
-        <input
-          ref={field}
-          type="search"
-          aria-label="Filter runs"
-          placeholder="Name, tag, config, hardware"
-          value={search.q ?? ''}
-          className="field pl-8! text-sm"
-          onChange={(event) => go({ q: event.target.value || undefined })}
-          onKeyDown={(event) => event.key === 'Escape' && event.currentTarget.blur()}
-        />
-      </div>
+      <SearchField
+        ref={field}
+        label="Filter runs"
+        placeholder="Name, tag, config, hardware"
+        value={search.q ?? ''}
+        onChange={(q) => go({ q: q || undefined })}
+        className="w-full sm:w-72"
+      />
       <fieldset className="flex flex-wrap gap-1.5">
         <legend className="sr-only">State</legend>
         {present.map((state) => (

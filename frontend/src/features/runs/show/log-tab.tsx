@@ -1,5 +1,5 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { ArrowDown, ArrowUp, Search, TriangleAlert } from 'lucide-react'
+import { ArrowDown, ArrowUp, TriangleAlert } from 'lucide-react'
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import type { Run } from '../../../api/types.ts'
 import { Button } from '../../../ui/button.tsx'
@@ -7,6 +7,7 @@ import { classes } from '../../../ui/classes.ts'
 import { CopyButton } from '../../../ui/copy.tsx'
 import { count } from '../../../ui/format.ts'
 import { Empty, Failure } from '../../../ui/notice.tsx'
+import { SearchField } from '../../../ui/search-field.tsx'
 import { useShortcuts } from '../../../ui/shortcuts.ts'
 import { Switch } from '../../../ui/switch.tsx'
 import { isLive } from '../state.tsx'
@@ -74,22 +75,15 @@ function LogView({ lines, live }: { readonly lines: readonly string[]; readonly 
   return (
     <div className="grid gap-3">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
-        <div className="relative w-full sm:w-72">
-          <Search aria-hidden size={15} className="absolute top-1/2 left-2.5 -translate-y-1/2 text-ink-3" />
-          <input
-            ref={search}
-            type="search"
-            aria-label="Search the log"
-            placeholder="Search"
-            className="field pl-8! text-sm"
-            value={words}
-            onChange={(event) => setWords(event.target.value)}
-            onKeyDown={(event) => {
-              if (event.key === 'Enter') next(event.shiftKey ? -1 : 1)
-              if (event.key === 'Escape') event.currentTarget.blur()
-            }}
-          />
-        </div>
+        <SearchField
+          ref={search}
+          label="Search the log"
+          placeholder="Search"
+          value={words}
+          onChange={setWords}
+          onEnter={(backwards) => next(backwards ? -1 : 1)}
+          className="w-full sm:w-72"
+        />
         {words && (
           <div className="flex items-center gap-1 text-xs text-ink-2">
             <span role="status">{hits.length === 1 ? '1 line' : `${count(hits.length)} lines`}</span>
