@@ -36,7 +36,7 @@ from evidence.known import Known
 from evidence.manifest import EvalSummary, File, RunManifest
 from evidence.signing import Signer
 from evidence.spec import NAME
-from evidence.status import ENDED, last_error, status
+from evidence.status import ENDED, error_in, last_error, status, untold_error
 from evidence.trust import SIGNER, Key, Trust
 from evidence.verdict import FAIL, CheckResult, Finding
 from evidence.verify import verify
@@ -386,7 +386,7 @@ class _Sealing:
             kind, message = self.finished.error_type or "unknown error", self.finished.error_message
             stage = self.finished.stage or stage
         else:
-            kind, _, message = last_error(self.run).partition(": ")
+            kind, message = error_in(last_error(self.run))
         first_line, message = message.split("\n")[0].strip(), _one_line(message)
         quoted = reading.quote((self.folder / reading.LOG).read_text("utf-8", "replace"), first_line or kind)
         said: manifest.Quoted | manifest.Silent = manifest.Silent(kind="silent", because=state.reason)
@@ -396,7 +396,7 @@ class _Sealing:
             kind="failed",
             exit_code=code,
             stage=stage,
-            error_type=kind or ("Killed" if code < 0 else "unknown error"),
+            error_type=kind or untold_error(code),
             error_message=message or state.reason,
             said=said,
         )
@@ -542,7 +542,7 @@ class _Sealing:
         if not done:
             return manifest.NotPerformed(kind="not_performed", because="the run ended before its first evaluation")
         last, spec = done[-1], self.ask.spec
-        self._copy(last.predictions.path, "eval/predictions.jsonl")
+        self._copy(last.predictions.path, reading.PREDICTIONS)
         return manifest.Performed(
             kind="performed",
             checkpoint_step=last.step,
@@ -550,7 +550,7 @@ class _Sealing:
             evaluated_at=last.time,
             loss=last.loss,
             eval_set=self._file("eval/eval_set.jsonl"),
-            predictions=self._file("eval/predictions.jsonl"),
+            predictions=self._file(reading.PREDICTIONS),
             items=last.items,
             correct=last.correct,
             scorer=manifest.Scorer(

@@ -27,7 +27,7 @@ WITHOUT_ENTITY = (reading.CRATE, reading.SUMS)
 _MADE_BEFORE = ("config/", "data/", "tokenizer/", "environment/", "eval/eval_set.jsonl")
 _LEFT_BY_THE_RUN = (
     *(reading.METRICS, reading.EVENTS, reading.SAMPLES, reading.LOG),
-    *("checkpoints/", "eval/predictions.jsonl"),
+    *("checkpoints/", reading.PREDICTIONS),
 )
 _FORMATS = {
     "md": "text/markdown",

@@ -33,6 +33,7 @@ METRICS, EVENTS, SAMPLES, README, SUMS = (
 REQUIRED_FILES = (README, MANIFEST, SUMMARY, LOG, METRICS, EVENTS, SUMS)
 REQUIRED_FOLDERS = ("config", "source", "environment", "data", "eval", "checkpoints")
 PREFLIGHT, CRATE = "preflight.json", "ro-crate-metadata.json"
+PREDICTIONS = "eval/predictions.jsonl"
 REPLAY = "replay/result.json"
 RECEIPTS = "witness/receipts.jsonl"
 BESIDE_THE_SEAL = ("attestations", "replay")

@@ -69,7 +69,7 @@ def tell(bundle: Bundle, made: Replay) -> Told:
         control=control,
         noticed=not all(item.within for item in control),
         samples=_answers(bundle, reading.SAMPLES, measured.samples, tier.caps.margin),
-        predictions=_answers(bundle, "eval/predictions.jsonl", (measured.predictions,), tier.caps.margin),
+        predictions=_answers(bundle, reading.PREDICTIONS, (measured.predictions,), tier.caps.margin),
         results=results,
     )
 

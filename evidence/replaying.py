@@ -19,7 +19,7 @@ from evidence import canonical, deeper, events, reading, replay, rundir, typed
 from evidence.job_folder import Progress
 from evidence.manifest import Included, Performed
 from evidence.provenance import REPOSITORY
-from evidence.reading import Bundle, Unreadable
+from evidence.reading import PREDICTIONS, Bundle, Unreadable
 from evidence.replay import (
     ANSWER_FILES,
     BATCH_FILES,
@@ -37,7 +37,7 @@ from evidence.spec import SpecError, parse
 DRIVER = REPOSITORY / "training" / "replay.py"
 LIMIT_SECONDS = 3600.0
 LOOK_SECONDS = 0.2
-EVAL_SET, PREDICTIONS = "eval/eval_set.jsonl", "eval/predictions.jsonl"
+EVAL_SET = "eval/eval_set.jsonl"
 SOURCE = "source/files"
 
 

@@ -66,7 +66,7 @@ _CLAIMS = (
         "evaluation",
         "Held-out result",
         "every prediction scored again",
-        "eval/predictions.jsonl",
+        reading.PREDICTIONS,
         ("EVL-01", "EVL-02", "EVL-03", "EVL-05", "EVL-09"),
     ),
     (

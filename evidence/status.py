@@ -24,6 +24,7 @@ from evidence import events, processes, provenance, rundir
 LIVE = ("queued", "starting", "running", "stopping")
 ENDED = ("finished", "failed", "stopped", "lost")
 
+STOPPED_UNHEARD = "Stopped on request before its trainer could say goodbye."
 ALONE = "Its recorder is gone: it goes on and can be stopped, but nobody will see its exit code."
 
 
@@ -121,9 +122,9 @@ def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Fini
     if finished and finished.outcome == "completed" and code == 0:
         return Status("finished", "", started, at, code)
     if finished and finished.outcome == "stopped":
-        return Status("stopped", f"Stopped on request after step {finished.step}.", started, at, code)
+        return Status("stopped", stopped_after(finished.step), started, at, code)
     if _since(started, run / rundir.STOP, "time"):
-        return Status("stopped", "Stopped on request before its trainer could say goodbye.", started, at, code)
+        return Status("stopped", STOPPED_UNHEARD, started, at, code)
     if code < 0:
         return Status("failed", killed(ended), started, at, code)
     reason = last_error(run) or f"The trainer ended with exit code {code} and said nothing."
@@ -161,6 +162,21 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def stopped_after(step: int) -> str:
+    return f"Stopped on request after step {step}."
+
+
+def error_in(line: str) -> tuple[str, str]:
+    """The type and the message of an error that a line of a log tells."""
+    kind, _, message = line[:500].partition(": ")
+    return kind, message
+
+
+def untold_error(exit_code: int) -> str:
+    """The type of an error that nothing was said of."""
+    return "Killed" if exit_code < 0 else "unknown error"
 
 
 def last_error(run: Path) -> str:

@@ -212,7 +212,7 @@ def _told(bundle: reading.Bundle, verdict: Verdict) -> answers.Bundle:
         curve=curve,
         log_excerpt=_or_none(lambda: _excerpt(bundle.log_lines)) or [],
         samples=_rows(bundle, reading.SAMPLES, Sample),
-        predictions=_rows(bundle, "eval/predictions.jsonl", Prediction),
+        predictions=_rows(bundle, reading.PREDICTIONS, Prediction),
         manifest=_object(bundle, reading.MANIFEST),
         eval_summary=_object(bundle, reading.SUMMARY),
         verify_commands=[

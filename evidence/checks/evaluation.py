@@ -8,12 +8,10 @@ from evidence import events, reading, scoring
 from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
 from evidence.manifest import Completed, NotPerformed, Performed
-from evidence.reading import Bundle
+from evidence.reading import PREDICTIONS, Bundle
 from evidence.verdict import Finding
 
 family = Family("evaluation")
-
-PREDICTIONS = "eval/predictions.jsonl"
 
 
 def _performed(bundle: Bundle) -> Performed:

@@ -14,6 +14,7 @@ from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSourc
 from evidence.reading import Bundle
 from evidence.schedule import learning_rate
 from evidence.spec import SpecError, parse
+from evidence.status import STOPPED_UNHEARD, error_in, stopped_after, untold_error
 from evidence.verdict import Finding
 
 family = Family("metrics")
@@ -243,9 +244,7 @@ def whole_run(bundle: Bundle) -> Findings:
             yield from differs(reading.EVENTS, "finished.outcome", outcome.kind, finished.outcome)
         yield from differs(reading.EVENTS, "finished.step", 0 if bundle.early else bundle.rows[-1].step, finished.step)
     if isinstance(outcome, Stopped):
-        because = "Stopped on request before its trainer could say goodbye."
-        if not bundle.silent:
-            because = f"Stopped on request after step {bundle.event(events.Finished).step}."
+        because = STOPPED_UNHEARD if bundle.silent else stopped_after(bundle.event(events.Finished).step)
         yield from differs(reading.MANIFEST, "$.run.outcome.because", because, outcome.because)
     if isinstance(outcome, Failed):
         yield from _error_is_said(bundle, outcome)
@@ -270,7 +269,7 @@ def _error_is_said(bundle: Bundle, outcome: Failed) -> Findings:
         yield from differs(reading.MANIFEST, f"{where}.error_type", kind, outcome.error_type)
         yield from differs(reading.MANIFEST, f"{where}.error_message", message, outcome.error_message)
     elif isinstance(outcome.said, Quoted):
-        kind, _, first_line = outcome.said.text[:500].partition(": ")
+        kind, first_line = error_in(outcome.said.text)
         yield from differs(reading.MANIFEST, f"{where}.error_type", kind, outcome.error_type)
         if first_line:
             yield from differs(
@@ -278,16 +277,12 @@ def _error_is_said(bundle: Bundle, outcome: Failed) -> Findings:
             )
     else:
         kind, first_line = "", outcome.error_message
-        yield from differs(reading.MANIFEST, f"{where}.error_type", _unsaid(outcome.exit_code), outcome.error_type)
+        yield from differs(reading.MANIFEST, f"{where}.error_type", untold_error(outcome.exit_code), outcome.error_type)
     quoted = reading.quote(bundle.text(reading.LOG), first_line or kind)
     if isinstance(outcome.said, Quoted):
         yield from differs(reading.MANIFEST, f"{where}.said", quoted, (outcome.said.line, outcome.said.text))
     elif quoted and finished and finished.outcome == "failed":
         yield Finding(reading.MANIFEST, f"{where}.said", f"line {quoted[0]} of the log: {quoted[1]}", "nothing")
-
-
-def _unsaid(exit_code: int) -> str:
-    return "Killed" if exit_code < 0 else "unknown error"
 
 
 @family.check("MET-11", "nothing stands outside the run", "E2")

@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from evidence import reading, replay
 from evidence.checks.check import Family, Findings, NotRun, differs
 from evidence.manifest import Performed
-from evidence.reading import Bundle
+from evidence.reading import PREDICTIONS, Bundle
 from evidence.replay import Answered, Asked, Compared, Installed, NotAnswered, Replay
 from evidence.verdict import Finding
 
 family = Family("replay")
-
-PREDICTIONS = "eval/predictions.jsonl"
 
 
 @family.check("RPL-01", "the saved state and the step's batch give the loss that is stated", "E4", cost="replay")
