@@ -13,6 +13,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+TEST_PROCESSES ?= 2
 NPM := npm --no-fund --no-audit --loglevel=error
 PAGE_SOURCES := $(shell find frontend/src frontend/public -type f 2>/dev/null) frontend/index.html frontend/vite.config.ts
 
@@ -55,8 +56,9 @@ dev: setup
 demo: setup
 	@$(BIN)/assay demo
 
+# One file's tests stay in one process: what they share is made once.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 	$(NPM) test
 
 # What the index does, with a real PostgreSQL server in the file's place.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from itertools import count
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -129,6 +130,7 @@ GOOD = encode_dss_signature(R, S)
         b"\x30\x04\x02\x00\x02\x00",
         bytes(64),
     ],
+    ids=count(),
 )
 def test_a_malformed_encoding_is_no_signature(signature: bytes) -> None:
     assert not PUBLIC.verifies(signature, b"hello")
@@ -162,6 +164,7 @@ COMPRESSED = PRIVATE.public_key().public_bytes(serialization.Encoding.X962, seri
         spki(5, p256.P),
         PUBLIC.der[:26] + COMPRESSED,
     ],
+    ids=count(),
 )
 def test_what_is_no_point_of_the_curve_is_no_key(der: bytes) -> None:
     with pytest.raises(p256.NoKey):
@@ -180,6 +183,7 @@ def test_what_is_no_point_of_the_curve_is_no_key(der: bytes) -> None:
         "-----BEGIN PUBLIC KEY-----\n" + base64.b64encode(PUBLIC.der).decode()[:60] + "\n"
         + base64.b64encode(PUBLIC.der).decode()[60:] + "\n-----END PUBLIC KEY-----\n",
     ],
+    ids=count(),
 )  # fmt: skip
 def test_what_is_not_one_pem_block_is_no_key(text: str) -> None:
     with pytest.raises(p256.NoKey):
