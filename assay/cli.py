@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path, nargs="?", help="a config file, or the name of a shipped one")
     train.add_argument("--resume", metavar="RUN", help="go on with a run that ended early: its id or folder")
     _ask(train)
+    train.add_argument(
+        "--rehearses", type=Path, metavar="CONFIG", help="say that this rehearses that config's run, and how it differs"
+    )
     train.add_argument("--processes", type=_count, default=1, metavar="N", help="train in N processes on this machine")
     train.add_argument("--profile", action="store_true", help="trace some steps for TensorBoard and Perfetto")
     train.add_argument("--profile-steps", type=_count, default=3, metavar="N", help="so many of them (3)")
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     seal.add_argument("--name", default="", help="name of the bundle (default: the run's name)")
     _sign_with(seal)
     seal.add_argument("--unsigned", action="store_true", help="do not sign, though there is a key")
+    seal.add_argument("--replace-rehearsal", action="store_true", help="take the place of the rehearsal of that name")
     seal.set_defaults(act=_seal)
 
     verify = commands.add_parser("verify", help="check a bundle: exit 0 valid, 1 findings, 2 unusable")
@@ -254,7 +258,8 @@ def _train(options: argparse.Namespace) -> int:
         overrides = _overrides(options)
     except SpecError as error:
         return _fail(str(error))
-    return train(_config(options.config), overrides, options.name, _home(), _how(options))
+    rehearses = _config(options.rehearses) if options.rehearses else None
+    return train(_config(options.config), overrides, options.name, _home(), _how(options), rehearses)
 
 
 def _preflight(options: argparse.Namespace) -> int:
@@ -276,6 +281,7 @@ def _seal(options: argparse.Namespace) -> int:
     run = _run(options.run)
     name = ["--name", options.name] if options.name else []
     how = ["--unsigned"] if options.unsigned else ["--key", options.key]
+    how += ["--replace-rehearsal"] if options.replace_rehearsal else []
     return evidence(["seal", str(run), "--into", str(_submissions()), *name, *how])
 
 
@@ -393,7 +399,7 @@ def _asked(options: argparse.Namespace) -> str:
     """The first option that asks for another spec; empty for none."""
     given = {
         "--set": options.settings, "--steps": options.steps, "--data": options.data, "--device": options.device,
-        "--name": options.name,
+        "--name": options.name, "--rehearses": options.rehearses,
     }  # fmt: skip
     return next((name for name, value in given.items() if value), "")
 

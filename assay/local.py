@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 from assay.progress import RunProgress, console, errors
-from evidence import attempts, config_file, events, preflight_folder, record, rundir
-from evidence.provenance import REPOSITORY
+from evidence import attempts, config_file, events, preflight_folder, provenance, record, rehearsal, rundir
 from evidence.spec import Scalar, SpecError, resolve
 from evidence.status import ENDED, LIVE, status
 
@@ -17,26 +16,38 @@ RESUMABLE = 75
 """Exit code of a run that was stopped and can be resumed: EX_TEMPFAIL, as the trainer's own."""
 
 
-def train(config: Path, overrides: dict[str, Scalar], name: str, home: Path, how: list[str]) -> int:
-    """Create a run folder below ``home/runs``, train in it, show how it goes; 0 when the run finished."""
+def train(
+    config: Path,
+    overrides: dict[str, Scalar],
+    name: str,
+    home: Path,
+    how: list[str],
+    rehearses: Path | None = None,
+) -> int:
+    """Create a run folder below ``home/runs``, train in it, show how it goes; 0 when the run finished.
+    ``rehearses``: the config of the run that this one rehearses."""
+    reading = config
     try:
         document, text = config_file.load(config)
         spec, changed = resolve(document, overrides)
+        rehearsed = None
+        if rehearses:
+            reading = rehearses
+            rehearsed = rehearsal.asked(rehearses, provenance.config_name(rehearses), home / "preflights")
     except SpecError as error:
         for problem in error.problems:
-            place = "" if problem.field in overrides or problem.field == "config" else f"{config}: "
+            place = "" if problem.field in overrides or problem.field == "config" else f"{reading}: "
             errors.print(f"Error: {place}{problem.message}", markup=False)
         return 2
-    path = config.resolve()
-    source = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
     run = rundir.create(
         home / "runs",
         spec,
-        config=source,
+        config=provenance.config_name(config),
         config_text=text,
         overrides=changed,
         name=name,
         preflight=preflight_folder.newest_for(home / "preflights", spec),
+        rehearsed=rehearsed,
     )
     console.print(f"Run {run.name} in {run}")
     return _watch(run, spec.training.steps, how)

@@ -7,11 +7,10 @@ import threading
 from pathlib import Path
 
 from assay.progress import console, errors
-from evidence import config_file, job_folder, preflight, preflight_folder, preflight_text, rundir
+from evidence import config_file, job_folder, preflight, preflight_folder, preflight_text, provenance, rundir
 from evidence.canonical import pretty
 from evidence.job_folder import DONE
 from evidence.preflight import Report, Request
-from evidence.provenance import REPOSITORY
 from evidence.spec import Scalar, resolve
 
 FITS, DOES_NOT_FIT, CANNOT_SAY = 0, 1, 2
@@ -26,9 +25,7 @@ def ask(
     document, _ = config_file.load(config)
     preflight_folder.topology(topology)
     spec, _ = resolve(document, overrides)
-    path = config.resolve()
-    source = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
-    return Request(source, topology, spec.as_dict(), search, largest)
+    return Request(provenance.config_name(config), topology, spec.as_dict(), search, largest)
 
 
 def run(

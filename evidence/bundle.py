@@ -25,6 +25,7 @@ from evidence import (
     provenance,
     reading,
     receipts,
+    rehearsal,
     report,
     rundir,
     scoring,
@@ -60,14 +61,16 @@ class NameTaken(ValueError):
     """There is a bundle of this name."""
 
 
-def seal(run: Path, destination: Path, name: str, signer: Signer | None = None) -> Path:
-    """The bundle ``destination/name`` made of the run folder ``run``, and signed where there is a ``signer``.
-    Raises NameTaken, SealRefused, OSError."""
+def seal(
+    run: Path, destination: Path, name: str, signer: Signer | None = None, *, replace_rehearsal: bool = False
+) -> Path:
+    """The bundle ``destination/name`` made of the run folder ``run``, and signed where there is a ``signer``. With
+    ``replace_rehearsal`` it takes the place of a bundle that rehearsed it. Raises NameTaken, SealRefused, OSError."""
     if not NAME.fullmatch(name):
         raise SealRefused([_refusal("STR-02", "name", "letters, digits, '.', '_' and '-'", typed.show(name))])
     place = destination / name
     if place.exists():
-        raise NameTaken(f"there is a bundle named {name} already; choose another name")
+        _free(place, run, replace_rehearsal)
     destination.mkdir(parents=True, exist_ok=True)
     draft = destination / f".sealing-{name}"
     shutil.rmtree(draft, ignore_errors=True)
@@ -80,11 +83,25 @@ def seal(run: Path, destination: Path, name: str, signer: Signer | None = None) 
         verdict = verify(draft, name=name, known=known)
         if not verdict.valid:
             raise SealRefused(verdict.failures)
+        if place.exists():
+            shutil.rmtree(place)  # a rehearsal (_free), which what is in the draft makes needless
         draft.rename(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _note(run, name, verdict.level, canonical.sha256_file(place / reading.SUMS))
     return place
+
+
+def _free(place: Path, run: Path, replace_rehearsal: bool) -> None:
+    """Whether the bundle at ``place`` may give way. Raises NameTaken."""
+    if not (place / rehearsal.DOCUMENT).is_file():
+        raise NameTaken(f"there is a bundle named {place.name} already; choose another name")
+    if not replace_rehearsal:
+        raise NameTaken(
+            f"{place.name} holds a rehearsal; choose another name, or let this take its place: --replace-rehearsal"
+        )
+    if rundir.read_ask(run).rehearses:
+        raise NameTaken(f"{place.name} holds a rehearsal, and this run is one too; remove that bundle first")
 
 
 def manifest_sums(folder: Path) -> str:
@@ -189,6 +206,8 @@ class _Sealing:
         self._copy(data.eval.path, "eval/eval_set.jsonl")
         if (self.run / rundir.TOKENIZER).is_dir():
             self._copy_folder(rundir.TOKENIZER, rundir.TOKENIZER)
+        if self.ask.rehearses:
+            self._write_rehearsal()
         document = typed.write(self._manifest(self._checkpoints(), bool(samples)))
         self._write(reading.MANIFEST, canonical.pretty(document))
         self._write(reading.SUMMARY, canonical.pretty(typed.write(self._summary())))
@@ -451,6 +470,33 @@ class _Sealing:
             fits=attempt.kind == "fits",
             peak_bytes=preflight_comparison.peak_bytes(attempt),
         )
+
+    def _write_rehearsal(self) -> None:
+        """What was rehearsed, in which settings this differs from it, and what is known of its step."""
+        declared = self._copy(rehearsal.DECLARED, rehearsal.DECLARED)
+        text = (self.run / rehearsal.DECLARED).read_text(encoding="utf-8")
+        content = config_file.loads(text, rehearsal.DECLARED)
+        self._write(rehearsal.DECLARED_JSON, canonical.pretty(content))
+        asked = rehearsal.submission(content)
+        reports = []
+        for path in sorted((self.run / rundir.REHEARSAL).glob("preflight_*.json")):
+            name = f"{rundir.REHEARSAL}/{path.name}"
+            try:
+                reports.append(rehearsal.foretold(self._copy(name, name), canonical.read(path), asked))
+            except ValueError as error:
+                raise SealRefused(
+                    [_refusal("RHS-02", name, "a report about the submission's step", str(error))]
+                ) from None
+        document = rehearsal.Rehearsal(
+            schema=rehearsal.SCHEMA,
+            config=self.ask.rehearses,
+            declared=declared,
+            document=self._file(rehearsal.DECLARED_JSON),
+            spec_sha256=rehearsal.digest(asked),
+            differences=rehearsal.differences(asked, self.ask.spec),
+            preflights=reports,
+        )
+        self._write(rehearsal.DOCUMENT, canonical.pretty(typed.write(document)))
 
     def _attempts(self) -> list[manifest.Attempt]:
         """Of each attempt that spoke. The launch it came from is the latest one before its first word."""

@@ -60,6 +60,9 @@ def main(arguments: list[str]) -> int:
     )
     sealing.add_argument("--key", default=os.environ.get("ASSAY_KEY", ""), help="sign with this key, by name or file")
     sealing.add_argument("--unsigned", action="store_true", help="do not sign, though there is a key")
+    sealing.add_argument(
+        "--replace-rehearsal", action="store_true", help="take the place of the rehearsal of that name"
+    )
     sealing.set_defaults(act=_seal)
     adding = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
     adding.add_argument("bundle", type=Path, help="the bundle's folder")
@@ -113,7 +116,7 @@ def _seal(options: argparse.Namespace) -> int:
     try:
         name = options.name or rundir.read_ask(options.run).name
         signer = None if options.unsigned else signing.chosen(home(), options.key)
-        place = bundle.seal(options.run, options.into, name, signer)
+        place = bundle.seal(options.run, options.into, name, signer, replace_rehearsal=options.replace_rehearsal)
     except bundle.SealRefused as refused:
         print("Error: this run cannot be sealed:", file=sys.stderr)
         _print_findings(refused.results, sys.stderr)

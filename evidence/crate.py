@@ -24,7 +24,15 @@ COMPLETED, FAILED = "http://schema.org/CompletedActionStatus", "http://schema.or
 WITHOUT_ENTITY = (reading.CRATE, reading.SUMS)
 """What the crate cannot describe: itself, and the sums that cover it."""
 
-_MADE_BEFORE = ("config/", "data/", "tokenizer/", "environment/", "eval/eval_set.jsonl")
+_MADE_BEFORE = (
+    "config/",
+    "rehearsal/declared",
+    "rehearsal/preflight",
+    "data/",
+    "tokenizer/",
+    "environment/",
+    "eval/eval_set.jsonl",
+)
 _LEFT_BY_THE_RUN = (
     *(reading.METRICS, reading.EVENTS, reading.SAMPLES, reading.LOG),
     *("checkpoints/", reading.PREDICTIONS),

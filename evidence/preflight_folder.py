@@ -58,13 +58,15 @@ def equal(root: Path, asked: Request) -> Path | None:
     return None
 
 
-def newest_for(root: Path, spec: RunSpec) -> Path | None:
-    """The report file of the newest preflight below ``root`` in which the very step of ``spec`` was compiled, by the
-    code and the compiler that are here."""
+def newest_for(root: Path, spec: RunSpec, topology: str = "") -> Path | None:
+    """The report file of the newest preflight below ``root`` in which the very step of ``spec`` was compiled (for
+    ``topology``, where one is named), by the code and the compiler that are here."""
     for folder in reversed(job_folder.folders(root)):
         path = folder / preflight.REPORT
         try:
             if path.is_file() and attempt_of(report := read_report(path), spec):
+                if topology and report.target.name != topology:
+                    continue
                 asked = read_request(folder)
                 if _answers(report, asked, parse(asked.spec)):
                     return path

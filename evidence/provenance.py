@@ -55,6 +55,13 @@ _RECORDED = ("LANG", "TZ", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "CUDA_VISIBLE_DEVICE
 _RECORDED_PREFIXES = ("JAX_",)
 
 
+def config_name(path: Path) -> str:
+    """What evidence calls a config's file: its path in the repository, or its bare name (a folder of this machine is
+    nobody else's business)."""
+    path = path.resolve()
+    return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
+
+
 def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables a trainer gets: an allow-list, so that the server's secrets do not leak into a log."""
     return {

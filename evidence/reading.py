@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evidence import attempts, canonical, events, typed
+from evidence import attempts, canonical, events, rehearsal, typed
 from evidence.known import Known
 from evidence.manifest import (
     EARLY_MANIFEST_SCHEMA,
@@ -41,7 +41,7 @@ BESIDE_THE_SEAL = ("attestations", "replay")
 EARLY_FILES = (README, MANIFEST, SUMMARY, LOG, CRATE, SUMS)
 EARLY_FOLDERS = ("config", "environment")
 """What a bundle has of a run that ended before its first row."""
-OPTIONAL = (SAMPLES, PREFLIGHT, CRATE, "tokenizer", "witness", *BESIDE_THE_SEAL)
+OPTIONAL = (SAMPLES, PREFLIGHT, CRATE, "tokenizer", "witness", "rehearsal", *BESIDE_THE_SEAL)
 EARLY_OPTIONAL = (EVENTS, "source", "witness", *BESIDE_THE_SEAL)
 
 Names = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
@@ -159,6 +159,13 @@ class Bundle:
         return self._typed(EvalSummary, SUMMARY)  # type: ignore[no-any-return]
 
     @cached_property
+    def rehearsal(self) -> rehearsal.Rehearsal | None:
+        """What this run rehearsed, where it did."""
+        if rehearsal.DOCUMENT not in self.files or self.early:
+            return None
+        return self._typed(rehearsal.Rehearsal, rehearsal.DOCUMENT)  # type: ignore[no-any-return]
+
+    @cached_property
     def rows(self) -> list[events.Step]:
         """The metrics rows."""
         found = self._events(METRICS)
@@ -220,8 +227,11 @@ class Bundle:
         return found[-1]
 
     def references(self) -> Iterator[tuple[str, File]]:
-        """Every file that the two documents point at, and where they do."""
-        for name, document in ((MANIFEST, self.told), (SUMMARY, self.summed_up)):
+        """Every file that the documents point at, and where they do."""
+        documents: list[tuple[str, object]] = [(MANIFEST, self.told), (SUMMARY, self.summed_up)]
+        if self.rehearsal:
+            documents.append((rehearsal.DOCUMENT, self.rehearsal))
+        for name, document in documents:
             for where, file in _files_in(document, "$"):
                 yield f"{name}: {where}", file
 

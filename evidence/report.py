@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evidence import attestations, dsse, events, preflight, preflight_comparison, reading, receipts, typed
+from evidence import attestations, dsse, events, preflight, preflight_comparison, reading, receipts, rehearsal, typed
 from evidence.manifest import (
     Completed,
     EarlyManifest,
@@ -91,6 +91,13 @@ _CLAIMS = (
         ("PFL-01",),
     ),
     (
+        "rehearsal",
+        "Rehearsal",
+        "the submission's config resolved again and compared, the reports about its step read again",
+        rehearsal.DOCUMENT,
+        ("RHS-01", "RHS-02", "RHS-03", "RHS-04", "RHS-05"),
+    ),
+    (
         "outcome",
         "Outcome",
         "the log read from run_start to finished, over all attempts",
@@ -165,6 +172,8 @@ def sentence(bundle: Bundle) -> str:
     outcome = manifest.run.outcome
     if not isinstance(outcome, Completed):
         said = f"{_ended(outcome)}: {_reason(outcome)}. {said}"
+    if bundle.rehearsal:
+        return f"{_rehearses(bundle)} {said}"
     if manifest.hardware.platform != "tpu":
         said += f" A {manifest.hardware.platform.upper()} run, not a TPU run."
     return said
@@ -229,6 +238,7 @@ def readme(bundle: Bundle) -> str:
         f"# {run.name}",
         sentence(bundle),
         "Written by the run it describes; every number below is recomputed by the verifier.",
+        *_rehearsal(bundle),
         "## What ran",
         _table(facts),
         "## Result",
@@ -243,6 +253,56 @@ def readme(bundle: Bundle) -> str:
         f"output of a process on a local machine). Each row of `{reading.METRICS}` stands in it behind `:::EVID`.",
     ]
     return _joined(sections)
+
+
+def _rehearses(bundle: Bundle) -> str:
+    """What a rehearsal has to say first: that it is one, and what is left to do."""
+    told = bundle.rehearsal
+    assert told
+    platform = bundle.manifest.hardware.platform.upper()
+    return (
+        f"A rehearsal on {platform} of {told.name}, not the submission: the run on the "
+        f"{_place(bundle).upper()} is the one step left ({rehearsal.command(told, bundle.manifest.run.name)})."
+    )
+
+
+def _rehearsal(bundle: Bundle) -> list[str]:
+    """Of a rehearsal: what it rehearses, what is different, and what is known of the submission's own step."""
+    told = bundle.rehearsal
+    if not told:
+        return []
+    fits = [
+        f"- {item.topology}: {_foretold(item)} ([the compiler's report]({item.file.path}))" for item in told.preflights
+    ]
+    unlike = [
+        f"| `{item.key}` | {_setting(item.key, item.submission)} | {_setting(item.key, item.rehearsal)} |"
+        for item in told.differences
+    ]
+    return [
+        "## What this rehearses",
+        f"`{told.config}`, by the same code path, at a size that this machine can carry. What replaces this bundle:",
+        f"```sh\n{rehearsal.command(told, bundle.manifest.run.name)}\n```",
+        "What the TPU's own compiler said of the submission's step, before any run and without a TPU:"
+        if fits
+        else "Whether the submission's step fits a TPU was not asked before this run.",
+        *(["\n".join(fits)] if fits else []),
+        "Every setting in which the two differ:",
+        "\n".join(["| setting | submission | here |", "|---|---|---|", *unlike]),
+    ]
+
+
+def _foretold(item: rehearsal.Foretold) -> str:
+    if not item.fits:
+        return "does not fit"
+    return f"fits, {preflight_comparison.size(item.peak_bytes)} on each device at its peak"
+
+
+def _place(bundle: Bundle) -> str:
+    """The kind of device that the submission asks for."""
+    try:
+        return rehearsal.submission(bundle.document(rehearsal.DECLARED_JSON)).device
+    except SpecError:
+        raise Unreadable(f"{rehearsal.DECLARED_JSON} is no config") from None
 
 
 def _ended(outcome: object) -> str:
@@ -348,6 +408,8 @@ def _is_claimed(claim: str, bundle: Bundle) -> bool:
         return False
     if claim == "preflight":
         return _is_preflighted(bundle)
+    if claim == "rehearsal":
+        return bundle.rehearsal is not None
     return claim != "signature" or attestations.MODEL in bundle.files
 
 
@@ -382,6 +444,7 @@ def _said(claim: str, bundle: Bundle) -> str:
         "source": _source(manifest).replace("`", ""),
         "config": f"{manifest.config.source}, {len(manifest.config.overrides)} overrides",
         "preflight": _preflight(bundle) if claim == "preflight" else "",
+        "rehearsal": _rehearsal_claim(bundle) if claim == "rehearsal" else "",
         "outcome": _outcome(manifest.run.outcome),
         "witness": _witness(bundle) if claim == "witness" else "",
         "signature": _signature(bundle) if claim == "signature" else "",
@@ -434,6 +497,14 @@ def _preflight(bundle: Bundle) -> str:
     kind, used = manifest.hardware.device_kind, manifest.mesh.devices_used
     compared = preflight_comparison.compare(told, spec, kind, used, bundle.event(events.Program))
     return f"{said} {preflight_comparison.comparison_sentence(compared)}"
+
+
+def _rehearsal_claim(bundle: Bundle) -> str:
+    told = bundle.rehearsal
+    assert told
+    fits = "; ".join(f"{item.topology} {_foretold(item)}" for item in told.preflights)
+    known = f"its step, by the TPU's compiler: {fits}" if fits else "whether its step fits a TPU was not asked"
+    return f"of {told.config}, with {len(told.differences)} settings changed; {known}"
 
 
 def _verdict_sentence(bundle: Bundle, verdict: Verdict) -> str:
@@ -527,6 +598,10 @@ def _size(parameters: int) -> str:
 
 def _loss_on(loss_on: str) -> str:
     return "the answers only" if loss_on == "answer" else "all tokens"
+
+
+def _setting(key: str, value: object) -> str:
+    return f"`{value}`" if isinstance(value, str) and value and not key.endswith("path") else _plain(value)
 
 
 def _plain(value: object) -> str:

@@ -16,6 +16,7 @@
     system.jsonl     recorder, append    what the run's processes use of the machine, every two seconds
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
+    rehearsal/       launcher, once      the config that this run rehearses, and the newest reports about its step
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
     witness.jsonl    server, append      its receipts: of the nonce it issued, and of the rows it saw
@@ -49,7 +50,7 @@ LOST = "lost.json"
 PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "recorder.log", "attempts"
 FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
 PREFLIGHT, WITNESS, SYSTEM, ALERTS = "preflight.json", "witness.jsonl", "system.jsonl", "alerts.jsonl"
-LABELS, RESUME, TRASHED = "labels.json", "resume.json", "trashed.json"
+LABELS, RESUME, TRASHED, REHEARSAL = "labels.json", "resume.json", "trashed.json", "rehearsal"
 
 SCHEMA = "assay/run@1"
 LABELS_SCHEMA = "assay/labels@1"
@@ -72,11 +73,21 @@ class Ask:
     notes: str = ""
     tags: tuple[str, ...] = ()
     launcher: str = "local"
+    rehearses: str = ""
+    """The config that this run rehearses, by its path in the repository; "" for none."""
 
     @property
     def spec_sha256(self) -> str:
         """Digest of the effective spec's canonical JSON."""
         return canonical.digest(self.spec.as_dict())
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a run keeps of the config that it rehearses: its path in the repository, and files for ``rehearsal/``."""
+
+    config: str
+    files: dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ def create(
     tags: tuple[str, ...] = (),
     launcher: str = "local",
     preflight: Path | None = None,
+    rehearsed: Rehearsed | None = None,
     witness: Callable[[Ask], str] = lambda _: "",
 ) -> Path:
     """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
@@ -123,12 +135,17 @@ def create(
         notes=notes,
         tags=tags,
         launcher=launcher,
+        rehearses=rehearsed.config if rehearsed else "",
     )
     document = {"schema": SCHEMA, **asdict(ask)}
     (draft / CONFIG).write_text(config_text, encoding="utf-8", newline="")
     (draft / SPEC).write_text(canonical.pretty(document), encoding="utf-8")
     if preflight:
         shutil.copyfile(preflight, draft / PREFLIGHT)
+    if rehearsed:
+        (draft / REHEARSAL).mkdir()
+        for file, content in rehearsed.files.items():
+            (draft / REHEARSAL / file).write_bytes(content)
     if receipt := witness(ask):
         (draft / WITNESS).write_text(f"{receipt}\n", encoding="utf-8")
     return draft.rename(root / ask.run_id)

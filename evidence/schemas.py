@@ -11,6 +11,7 @@ from typing import Any
 
 from evidence import canonical, events, typed
 from evidence.manifest import EarlyManifest, EarlySummary, EvalSummary, RunManifest
+from evidence.rehearsal import Rehearsal
 from evidence.replay import Replay
 
 DOCUMENTS: dict[str, type] = {
@@ -19,6 +20,7 @@ DOCUMENTS: dict[str, type] = {
     "early_run_manifest": EarlyManifest,
     "early_eval_summary": EarlySummary,
     "replay": Replay,
+    "rehearsal": Rehearsal,
 }
 """Of whole documents, by the name that the schema's file has."""
 

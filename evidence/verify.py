@@ -49,11 +49,12 @@ def _about(bundle: Bundle) -> tuple[str, ...]:
     try:
         if bundle.early:
             return ("any",)
+        rehearsal = ("rehearsal",) if any(name.startswith("rehearsal/") for name in bundle.files) else ()
         if isinstance(bundle.summary.evaluation, NotPerformed):
-            return ("any", "rows")
+            return ("any", "rows", *rehearsal)
+        return ("any", "rows", "evaluation", *rehearsal)
     except Unreadable:
-        pass
-    return ABOUT
+        return ABOUT
 
 
 def _limit(bundle: Bundle) -> str:

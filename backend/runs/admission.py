@@ -10,7 +10,7 @@ from backend.errors import Conflict, on_field
 from backend.runs.answers import RerunRequest, RunRequest, RunSummary
 from backend.runs.witness import Witness
 from backend.settings import REPOSITORY, Settings
-from evidence import config_file, preflight_folder, rundir
+from evidence import config_file, preflight_folder, provenance, rundir
 from evidence.canonical import JsonError
 from evidence.spec import NAME, Problem, RunSpec, SpecError, resolve
 
@@ -99,8 +99,7 @@ def declared(settings: Settings, config: str | None, spec: dict[str, Any] | None
     if config is not None:
         path = library.find(settings, config)
         document, text = config_file.load(path)
-        # A folder of this machine is nobody else's business, and a bundle that named it could not be sealed.
-        return document, text, library.shown(path) if path.is_relative_to(REPOSITORY) else path.name
+        return document, text, provenance.config_name(path)
     assert spec is not None
     resolve(spec, {})  # whatever is wrong with it is said before it is written down as YAML
     return spec, config_file.dumps(spec), "spec"

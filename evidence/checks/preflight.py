@@ -32,7 +32,7 @@ def of_this_step(bundle: Bundle) -> Findings:
         return
     except SpecError as error:
         raise NotRun(f"config/effective.json cannot be read (PRV-04): {error}") from None
-    yield from _coherent(report)
+    yield from coherent(report, reading.PREFLIGHT)
     if instant(report.created_at) > instant(bundle.manifest.run.created_at):
         asked = bundle.manifest.run.created_at
         yield Finding(reading.PREFLIGHT, "$.created_at", f"before the run was asked for ({asked})", report.created_at)
@@ -49,19 +49,19 @@ def of_this_step(bundle: Bundle) -> Findings:
         yield Finding(reading.PREFLIGHT, "$.plans", f"a peak of at most {limit:,} bytes where it fits", f"{peak:,}")
 
 
-def _coherent(report: Report) -> Findings:
+def coherent(report: Report, file: str) -> Findings:
     """A report says one thing: its verdict is its chosen plan's, its limits are its target's, its target is a TPU."""
     if report.chosen >= len(report.plans):
-        yield Finding(reading.PREFLIGHT, "$.chosen", f"a place among {len(report.plans)} plans", str(report.chosen))
+        yield Finding(file, "$.chosen", f"a place among {len(report.plans)} plans", str(report.chosen))
         return
-    yield from differs(reading.PREFLIGHT, "$.fits", report.plans[report.chosen].kind == "fits", report.fits)
+    yield from differs(file, "$.fits", report.plans[report.chosen].kind == "fits", report.fits)
     for number, plan in enumerate(report.plans):
         if not isinstance(plan, Refused):
             limit = preflight_comparison.limit_bytes(plan)
-            yield from differs(reading.PREFLIGHT, f"$.plans[{number}] (limit)", report.target.memory_bytes, limit)
+            yield from differs(file, f"$.plans[{number}] (limit)", report.target.memory_bytes, limit)
     known = TOPOLOGIES.get(report.target.name)
     if known is None:
-        yield Finding(reading.PREFLIGHT, "$.target.name", "a topology that is known", report.target.name)
+        yield Finding(file, "$.target.name", "a topology that is known", report.target.name)
         return
-    yield from differs(reading.PREFLIGHT, "$.target.device_kind", known.device_kind, report.target.device_kind)
-    yield from differs(reading.PREFLIGHT, "$.target.devices", known.devices, report.target.devices)
+    yield from differs(file, "$.target.device_kind", known.device_kind, report.target.device_kind)
+    yield from differs(file, "$.target.devices", known.devices, report.target.devices)

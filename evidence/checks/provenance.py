@@ -28,7 +28,8 @@ def _git(bundle: Bundle) -> GitSource:
     return source
 
 
-def _blobs(bundle: Bundle) -> dict[str, str]:
+def blobs(bundle: Bundle) -> dict[str, str]:
+    """The blob ids of the commit's files by path, proved. Raises NotRun."""
     try:
         return provenance.blobs(bundle.document(PROOF))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -49,7 +50,7 @@ def commit_is_real(bundle: Bundle) -> Findings:
 
 @family.check("PRV-02", "the code that ran is that commit's", "E2", about="any")
 def that_code_ran(bundle: Bundle) -> Findings:
-    source, blobs = _git(bundle), _blobs(bundle)
+    source, committed = _git(bundle), blobs(bundle)
     told = [event for event in bundle.all_events if isinstance(event, events.Source)]
     if not told and not bundle.early:
         raise NotRun(f"{reading.EVENTS} has no {events.Source.kind} event (SCH-06)")
@@ -61,7 +62,7 @@ def that_code_ran(bundle: Bundle) -> Findings:
     for path, digest in here.items():
         if path in bundle.files:
             yield from differs(path, "sha256", digest, bundle.sha256(path))
-            if blobs.get(path.removeprefix("source/files/")) != provenance.blob_id(bundle.bytes(path)):
+            if committed.get(path.removeprefix("source/files/")) != provenance.blob_id(bundle.bytes(path)):
                 different.append(path)
     yield from differs(reading.MANIFEST, "$.source.clean", bool(here) and not different, source.clean)
     if different:
@@ -75,7 +76,7 @@ def that_code_ran(bundle: Bundle) -> Findings:
 def config_is_committed(bundle: Bundle) -> Findings:
     _git(bundle)
     name = bundle.told.config.source
-    committed = _blobs(bundle).get(name)
+    committed = blobs(bundle).get(name)
     found = provenance.blob_id(bundle.bytes("config/declared.yaml"))
     if committed != found:
         yield Finding("config/declared.yaml", "git blob", f"{committed or 'a file of the commit'} ({name})", found)

@@ -8,6 +8,7 @@ from evidence import canonical, events, reading, typed
 from evidence.checks.check import Family, Findings, NotRun, differs, texts
 from evidence.manifest import EarlyManifest, EarlySummary, EvalSummary, Performed, RunManifest
 from evidence.reading import Bundle
+from evidence.rehearsal import DOCUMENT, Rehearsal
 from evidence.verdict import Finding
 
 family = Family("schema")
@@ -21,6 +22,14 @@ def manifest(bundle: Bundle) -> Findings:
 @family.check("SCH-02", "the evaluation summary follows its schema", "E0", about="any")
 def summary(bundle: Bundle) -> Findings:
     yield from _follows(bundle, EarlySummary if bundle.early else EvalSummary, reading.SUMMARY)
+
+
+@family.check("SCH-07", "what is said of the rehearsal follows its schema", "E0", about="rehearsal")
+def rehearsed(bundle: Bundle) -> Findings:
+    yield from _follows(bundle, Rehearsal, DOCUMENT)
+    for where, text in texts(bundle.document(DOCUMENT), "$"):
+        if not where.startswith("$.differences") and (found := typed.PLACEHOLDER.search(text)):
+            yield Finding(DOCUMENT, where, "a value", found.group())
 
 
 @family.check("SCH-03", "no placeholder stands where a value should", "E0", about="any")

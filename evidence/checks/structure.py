@@ -6,7 +6,7 @@ import re
 import stat
 import unicodedata
 
-from evidence import canonical, reading, report
+from evidence import canonical, reading, rehearsal, report
 from evidence.checks.check import Family, Findings, differs, texts
 from evidence.manifest import Included
 from evidence.reading import Bundle
@@ -14,7 +14,7 @@ from evidence.verdict import Finding
 
 family = Family("structure")
 
-DOCUMENTS = (reading.README, reading.MANIFEST, reading.SUMMARY, reading.SUMS, reading.CRATE)
+DOCUMENTS = (reading.README, reading.MANIFEST, reading.SUMMARY, reading.SUMS, reading.CRATE, rehearsal.DOCUMENT)
 LARGEST_FILE_BYTES = 50 * 2**20
 TEXT = (".md", ".json", ".jsonl", ".txt", ".yaml", ".py", ".sha256")
 MACHINE_PATH = re.compile(r"(^|[\s\"'=:(])(/(home|root|Users|kaggle|tmp|work|mnt|content|workspace)/|[A-Za-z]:\\)")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import bundle, canonical, crate, events, reading, report
+from evidence import bundle, canonical, crate, events, reading, rehearsal, report
 
 Change = Callable[[Path], None]
 
@@ -85,7 +85,9 @@ def relog(folder: Path) -> None:
 
 def reseal(folder: Path) -> None:
     """Recompute every descriptor, the README, the crate and MANIFEST.sha256."""
-    for name in (reading.MANIFEST, reading.SUMMARY):
+    for name in (reading.MANIFEST, reading.SUMMARY, rehearsal.DOCUMENT):
+        if not (folder / name).is_file():
+            continue
         document = json.loads((folder / name).read_text())
         _redescribe(document, folder)
         log = document.get("location", {}).get("session_log", {}) if isinstance(document, dict) else {}
