@@ -84,6 +84,16 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
     verify.set_defaults(act=_verify)
 
+    submission = commands.add_parser("submission", help="the submission's definition of done")
+    status = submission.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "status", help="each item proven, open, or impossible here, with its evidence"
+    )
+    status.add_argument("bundle", nargs="?", default="m37_v1", help="the bundle's name or folder (m37_v1)")
+    status.add_argument("--config", type=Path, default=Path("submission_tpu"), help="what it is to be a run of")
+    status.add_argument("--json", action="store_true", help="print the items as JSON")
+    status.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
+    status.set_defaults(act=_submission_status)
+
     sign = commands.add_parser("sign", help="verify a bundle, and put the signed verdict beside its seal")
     sign.add_argument("bundle", help="the bundle's folder, or its name in submission_runs")
     sign.add_argument("--as-maker", action="store_true", help="also sign its files and provenance, as sealing does")
@@ -293,6 +303,13 @@ def _verify(options: argparse.Namespace) -> int:
     draw = ["--draw", options.draw] if options.draw else []
     flags = [f"--{name}" for name in ("json", "quick", "replay") if getattr(options, name)]
     return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *draw, *flags])
+
+
+def _submission_status(options: argparse.Namespace) -> int:
+    from assay.submission import status
+
+    how = {"quick": options.quick, "as_json": options.json}
+    return status(_bundle(options.bundle), _config(options.config), _home(), **how)
 
 
 def _sign(options: argparse.Namespace) -> int:

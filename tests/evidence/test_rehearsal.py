@@ -7,38 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from evidence import bundle, provenance, reading, rehearsal, report, rundir
+from evidence import bundle, reading, rehearsal, report, rundir
 from evidence.spec import SpecError
 from evidence.verify import verify
 from tests import runs
-from tests.evidence import tamper
+from tests.evidence import rehearsals, tamper
 from tests.evidence.tamper import Change, edit_json, edit_text, set_value
 
 DOCUMENT = rehearsal.DOCUMENT
-SUBMISSION = {"device": "tpu", "training.steps": 200, "model.hidden_size": 32}
-
-
-def _submission(root: Path) -> Path:
-    config = runs.CONFIG | {"name": "submission_tiny", "device": "tpu"}
-    config["training"] = {**config["training"], "steps": 200}
-    config["model"] = {**config["model"], "hidden_size": 32}
-    path = root / "submission_tiny.yaml"
-    path.write_text(runs.config_text(config))
-    return path
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the stand-in trainer that rehearses a submission for a TPU, whose step two topologies' compilers saw."""
-    root = tmp_path_factory.mktemp("rehearsal")
-    (root / "configs").mkdir()
-    path = _submission(root / "configs")
-    for topology in ("v5e-8", "v3-8"):
-        runs.preflight_report(root / "preflights", SUBMISSION, topology)
-    rehearsed = rehearsal.asked(path, provenance.config_name(path), root / "preflights")
-    run = runs.new_run(root / "runs", {"training.steps": 30}, name="m1", rehearsed=rehearsed)
-    assert runs.record(run) == 0
-    return run
+    return rehearsals.run(tmp_path_factory.mktemp("rehearsal"))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +109,7 @@ def test_a_rehearsal_that_is_dressed_up_is_caught(sealed: Path, tmp_path: Path, 
 
 
 def test_what_ran_where_the_submission_is_to_run_is_no_rehearsal(tmp_path: Path) -> None:
-    path = _submission(tmp_path)
+    path = rehearsals.submission(tmp_path)
     text = path.read_text().replace("device: tpu", "device: cpu")
     rehearsed = rundir.Rehearsed("submission_tiny.yaml", {"declared.yaml": text.encode()})
     run = runs.new_run(tmp_path / "runs", {"training.steps": 30}, name="m1", rehearsed=rehearsed)
@@ -137,8 +119,8 @@ def test_what_ran_where_the_submission_is_to_run_is_no_rehearsal(tmp_path: Path)
 
 
 def test_a_report_about_another_step_is_not_taken(tmp_path: Path) -> None:
-    path = _submission(tmp_path)
-    runs.preflight_report(tmp_path / "preflights", {**SUBMISSION, "training.batch_size": 4})
+    path = rehearsals.submission(tmp_path)
+    runs.preflight_report(tmp_path / "preflights", {**rehearsals.SUBMISSION, "training.batch_size": 4})
     assert set(rehearsal.asked(path, "x.yaml", tmp_path / "preflights").files) == {"declared.yaml"}
 
 

@@ -1,0 +1,101 @@
+"""``assay submission status``: the milestone's definition of done, each item proven, open, or impossible here."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+from assay.progress import console, errors
+from evidence import audit, config_file, deeper, trust
+from evidence.known import Known
+from evidence.reading import Bundle, Unreadable
+from evidence.spec import RunSpec, SpecError, parameter_count
+from evidence.submission import IMPOSSIBLE, OPEN, PROVEN, Item, of_bundle
+from evidence.verify import NotABundle, verify
+
+DONE, NOT_DONE, CANNOT_SAY = 0, 1, 2
+STYLES = {PROVEN: "green", OPEN: "yellow", IMPOSSIBLE: "magenta"}
+
+
+def status(folder: Path, config: Path, home: Path, *, quick: bool, as_json: bool) -> int:
+    """Print the items of the bundle in ``folder``, which is to be a run of ``config``. 0: all are proven; 1: some are
+    not; 2: it cannot be said."""
+    if not folder.is_dir():
+        errors.print(
+            f"Error: there is no bundle {folder.name}; a rehearsal makes one: assay train submission_rehearsal "
+            f"--rehearses {config.stem} --name {folder.name}, then assay seal RUN",
+            markup=False,
+        )
+        return CANNOT_SAY
+    try:
+        asked = config_file.load_spec(config)
+        known = Known(trust=trust.known(home, trust.PINNED))
+        known = _audited(folder, known, quick)
+        items = of_bundle(Bundle(folder, known), verify(folder, known=known), asked, _unreachable())
+    except (SpecError, NotABundle, Unreadable, trust.TrustError) as error:
+        errors.print(f"Error: {error}", markup=False)
+        return CANNOT_SAY
+    items += _guardrails(asked)
+    if as_json:
+        print(json.dumps({"submission": folder.name, "items": [asdict(item) for item in items]}, indent=2))
+    else:
+        _show(folder.name, items)
+    return DONE if all(item.standing == PROVEN for item in items) else NOT_DONE
+
+
+def _audited(folder: Path, known: Known, quick: bool) -> Known:
+    """With an audit of our own, unless it is left out or cannot be made."""
+    why = "left out (--quick)" if quick else deeper.missing()
+    if why:
+        return Known(trust=known.trust, no_audit=why)
+    try:
+        return Known(trust=known.trust, audit=audit.make(folder))
+    except deeper.Impossible as error:
+        return Known(trust=known.trust, no_audit=f"no audit could be made: {error}")
+
+
+def _unreachable() -> str:
+    """Why the submission cannot run from here; "" where it can."""
+    if any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*")):
+        return ""
+    return "this machine has no TPU"
+
+
+def _guardrails(asked: RunSpec) -> list[Item]:
+    """What has to be refused, refused here and now."""
+    from training import devices, weight_files
+    from training.errors import WeightsError
+
+    count = parameter_count(asked.model)
+    said = devices.refuse("gpu", "gpu", count)
+    found = [_refused("gpu-block", "Gemma-size models never train on a GPU", said, "training/devices.py")]
+    version = metadata.version("transformers")
+    kept = f"transformers {version} is installed" if int(version.split(".")[0]) < 5 else ""
+    found.append(_refused("transformers", "transformers stays below 5", kept, "pyproject.toml"))
+    for kind in ("gemma2", "gemma3"):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "config.json").write_text(json.dumps({"model_type": kind}))
+            try:
+                weight_files.check_config(Path(folder), asked.model)
+                said = ""
+            except WeightsError as error:
+                said = str(error).replace(f"{folder}/", "its ")
+        title = f"Gemma {kind[-1]} weights are refused"
+        found.append(_refused(kind, title, said, "training/weight_files.py"))
+    return found
+
+
+def _refused(key: str, title: str, said: str, where: str) -> Item:
+    return Item(key, title, PROVEN if said else OPEN, said or "it was not refused", (where,))
+
+
+def _show(name: str, items: list[Item]) -> None:
+    for item in items:
+        console.print(f"[{STYLES[item.standing]}]{item.standing:15}[/] [bold]{item.title}[/]")
+        for line in (item.said, ", ".join(item.evidence)):
+            console.print(f"{'':15} {line}", markup=False, style="" if line == item.said else "dim")
+    counts = {word: sum(item.standing == word for item in items) for word in (PROVEN, OPEN, IMPOSSIBLE)}
+    console.print(f"{name}: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count))

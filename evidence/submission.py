@@ -1,0 +1,186 @@
+"""The milestone's definition of done, read from a bundle: each item proven, open, or impossible where one is; with its
+evidence.
+
+A pure function of a bundle, a verdict over it, and the config of the submission. That an item is *proven* means that
+the checks behind it passed; a rehearsal proves the way, never the submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from evidence import preflight, preflight_comparison, reading, rehearsal, report, typed
+from evidence.manifest import Performed
+from evidence.preflight import DoesNotFit, Fits, Report
+from evidence.reading import Bundle, Unreadable
+from evidence.spec import RunSpec, SpecError, parameter_count, parse
+from evidence.verdict import PASS, WARN, Verdict
+
+PROVEN: Final = "proven"
+OPEN: Final = "open"
+IMPOSSIBLE: Final = "impossible here"
+Standing = Literal["proven", "open", "impossible here"]
+
+DEVICES = 8
+TOPOLOGIES = ("v5e-8", "v3-8")
+"""The platform lends the first, and still calls it by the second's name: the step has to fit both."""
+REPLAYED = ("RPL-01", "RPL-02", "RPL-03")
+VALUES = ("SCH-01", "SCH-02", "SCH-03")
+
+
+@dataclass(frozen=True)
+class Item:
+    """``said``: what is there, in one line; ``evidence``: files of the repository or commands that show it."""
+
+    id: str
+    title: str
+    standing: Standing
+    said: str
+    evidence: tuple[str, ...]
+
+
+def of_bundle(bundle: Bundle, verdict: Verdict, asked: RunSpec, unreachable: str = "") -> list[Item]:
+    """Every item that a bundle of the submission ``asked`` can prove. ``unreachable``: why that cannot run from here;
+    "" where it can. Raises Unreadable where its documents cannot be read."""
+    if bundle.early:
+        raise Unreadable(f"{bundle.path.name} is of a run that ended before its first row: it has no result")
+    judged = _Judged(bundle, verdict)
+    of_the_run = list(_of_the_run(judged, asked))
+    if unreachable:
+        of_the_run = [
+            replace(item, standing=IMPOSSIBLE, said=f"{item.said}; {unreachable}") if item.standing == OPEN else item
+            for item in of_the_run
+        ]
+    return [*_of_the_evidence(judged), *_foretold(bundle, asked), *of_the_run]
+
+
+class _Judged:
+    """A bundle with what its checks found, and where its files are for a reader."""
+
+    def __init__(self, bundle: Bundle, verdict: Verdict) -> None:
+        self.bundle, self.verdict = bundle, verdict
+        self.results = {item.id: item for item in verdict.results}
+        self.claims = {claim.id: claim for claim in report.report(bundle, verdict).claims}
+
+    def item(self, key: str, title: str, proven: bool, said: str, *files: str) -> Item:
+        where = tuple(self.file(name) for name in files)
+        return Item(key, title, PROVEN if proven else OPEN, said, where)
+
+    def file(self, name: str) -> str:
+        return f"submission_runs/{self.bundle.path.name}/{name}"
+
+    def holds(self, claim: str) -> bool:
+        return claim in self.claims and self.claims[claim].verdict == "holds"
+
+    def said(self, claim: str) -> str:
+        found = self.claims.get(claim)
+        if found is None:
+            return "the bundle claims nothing of it"
+        return found.said if found.verdict == "holds" else f"{found.said}: {found.verdict}; {found.unproven_because}"
+
+    def passed(self, checks: Iterable[str]) -> bool:
+        return all(name in self.results and self.results[name].result in (PASS, WARN) for name in checks)
+
+    def left(self, checks: Iterable[str]) -> str:
+        """What the first of the checks that did not pass says."""
+        for name in checks:
+            found = self.results.get(name)
+            if found is None:
+                return f"{name} is not about this bundle"
+            if found.result not in (PASS, WARN):
+                return f"{name}: {found.reason or found.findings[0].expected}"
+        return ""
+
+
+def _of_the_evidence(judged: _Judged) -> Iterable[Item]:
+    """What a rehearsal can prove as well as the submission itself."""
+    bundle, verdict = judged.bundle, judged.verdict
+    count = sum(item.result == PASS for item in verdict.results)
+    failed = ", ".join(item.id for item in verdict.failures)
+    said = (
+        f"{count} checks pass, none fails; level {verdict.level}" if verdict.valid else f"it does not verify: {failed}"
+    )
+    yield judged.item("evidence", "The evidence verifies", verdict.valid, said, reading.MANIFEST, reading.SUMS)
+    files = (reading.MANIFEST, reading.SUMMARY)
+    said = "no field is null, empty or a placeholder" if judged.passed(VALUES) else judged.left(VALUES)
+    yield judged.item("values", "Every value is real", judged.passed(VALUES), said, *files)
+    yield judged.item(
+        "hardware-lines", "All lines about the hardware agree", judged.holds("hardware"), judged.said("hardware"),
+        reading.MANIFEST, reading.LOG,
+    )  # fmt: skip
+    yield judged.item(
+        "source", "The code is a commit's", judged.holds("source"), judged.said("source"), "source/commit.json"
+    )
+    replayed = judged.passed(REPLAYED)
+    said = "a segment was trained again and agrees" if replayed else judged.left(REPLAYED)
+    yield judged.item("replay", "A segment was trained again", replayed, said, reading.REPLAY)
+    yield judged.item("signature", "It is signed by a known key", judged.holds("signature"), judged.said("signature"),
+                      "attestations")  # fmt: skip
+    told = bundle.rehearsal
+    if told:
+        proven = verdict.valid and judged.holds("rehearsal")
+        yield judged.item("rehearsal", "The way was rehearsed", proven, judged.said("rehearsal"), rehearsal.DOCUMENT)
+    else:
+        yield judged.item(
+            "rehearsal", "The way was rehearsed", verdict.valid, "this is the run itself", reading.MANIFEST
+        )
+
+
+def _foretold(bundle: Bundle, asked: RunSpec) -> Iterable[Item]:
+    """Whether the TPU's compiler was asked for the submission's very step, on each topology, and what it said."""
+    found: dict[str, tuple[str, Fits | DoesNotFit]] = {}
+    names = [item.file.path for item in bundle.rehearsal.preflights] if bundle.rehearsal else []
+    for name in [*names, *([reading.PREFLIGHT] if reading.PREFLIGHT in bundle.files else [])]:
+        try:
+            told: Report = typed.read(preflight.Report, bundle.document(name))
+        except ValueError:
+            continue
+        if attempt := preflight_comparison.attempt_of(told, asked):
+            found[told.target.name] = (name, attempt)
+    for topology in TOPOLOGIES:
+        title = f"The step fits {topology}, by its compiler"
+        if topology not in found:
+            ask = f"assay preflight {asked.name} --topology {topology}"
+            yield Item(f"fits-{topology}", title, OPEN, "the compiler was not asked", (ask,))
+            continue
+        name, attempt = found[topology]
+        fits = isinstance(attempt, Fits)
+        peak = preflight_comparison.size(preflight_comparison.peak_bytes(attempt))
+        limit = preflight_comparison.size(preflight_comparison.limit_bytes(attempt))
+        said = f"{peak} of {limit} on each device" if fits else f"it does not fit into {limit}"
+        where = f"submission_runs/{bundle.path.name}/{name}"
+        yield Item(f"fits-{topology}", title, PROVEN if fits else OPEN, said, (where,))
+
+
+def _of_the_run(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
+    """What only the submission itself proves."""
+    bundle = judged.bundle
+    manifest, training = bundle.manifest, asked.training
+    wanted = f"{parameter_count(asked.model):,}"
+    try:
+        ran = parse(bundle.document("config/effective.json"))
+    except SpecError as error:
+        raise Unreadable(f"config/effective.json is no spec: {error}") from None
+    itself = bundle.rehearsal is None
+    model = itself and ran.model == asked.model and ran.weights.source == asked.weights.source and judged.holds("model")
+    said = f"{manifest.model.parameters:,} of {wanted} parameters, initial weights: {manifest.model.weights}"
+    yield judged.item("model", "Gemma 2B, from its published weights", model, said, reading.MANIFEST)
+    steps, shape = manifest.training.steps_completed, (ran.training.batch_size, ran.training.sequence_length)
+    full = (steps, *shape) == (training.steps, training.batch_size, training.sequence_length)
+    title = f"{training.steps} steps of {training.batch_size} × {training.sequence_length} tokens"
+    said = f"{steps:,} steps of {shape[0]} × {shape[1]} tokens{'' if itself else ', as a rehearsal'}"
+    yield judged.item("steps", title, itself and full and judged.holds("steps"), said, reading.METRICS)
+    hardware = manifest.hardware
+    right = hardware.platform == asked.device and len(hardware.devices) == DEVICES
+    yield judged.item(
+        "devices", f"On {DEVICES} {asked.device.upper()} devices", right and judged.holds("hardware"),
+        f"ran on {report.hardware(manifest)}", reading.MANIFEST, reading.LOG,
+    )  # fmt: skip
+    evaluated = isinstance(bundle.summary.evaluation, Performed) and bool(manifest.samples)
+    said = judged.said("evaluation") if itself else f"of the rehearsal: {judged.said('evaluation')}"
+    yield judged.item(
+        "evaluation", "Evaluated on held-out rows, with samples", itself and evaluated and judged.holds("evaluation"),
+        said, reading.SUMMARY, reading.PREDICTIONS,
+    )  # fmt: skip
