@@ -18,7 +18,6 @@ from evidence.verify import verify
 from tests import runs
 from tests.evidence import rehearsals, tamper
 
-
 ASSAY = [sys.executable, "-c", "import sys; from assay.cli import main; sys.exit(main())"]
 
 
