@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -54,7 +54,7 @@ class Database:
         self.notice = ""
         self._held: Connection | None = None
         self._lock = _lock(path.parent)
-        self._turn = threading.RLock()
+        self._turn, self._reading = threading.RLock(), threading.local()
         try:
             if url:
                 self._held = self._open_postgres(url)
@@ -124,9 +124,16 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A snapshot to read from."""
+        """A snapshot to read from; inside of another one, that one."""
+        if (held := getattr(self._reading, "connection", None)) is not None:
+            yield held
+            return
         with self._reader.connect() as connection:
-            yield connection
+            self._reading.connection = connection
+            try:
+                yield connection
+            finally:
+                self._reading.connection = None
 
     def close(self) -> None:
         if self._held is not None:
@@ -142,7 +149,11 @@ class Database:
 
 def insert(connection: Connection, table: Table) -> Any:
     """INSERT that knows ON CONFLICT, in the dialect that is spoken."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def reason(error: Exception) -> str:

@@ -307,7 +307,7 @@ def said_last(word: Finished) -> str:
 
 def now() -> str:
     """This instant as events write it."""
-    return stamp(datetime.now(UTC))
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def stamp(moment: datetime) -> str:
@@ -338,36 +338,34 @@ def chained(step: Step) -> Step:
 def chain(step: Step) -> tuple[str, str]:
     """The hash that ``step`` must carry, and its line with that hash in it.
 
-    A trainer pays for this at every step, so the line is put together by hand, in the order of its keys. It is what
-    ``encode`` gives for the same row (a test holds them to one another); its digests and its time are plain ASCII.
+    A trainer pays for this at every step, so a row of plain numbers is put together by hand, in the order of its keys.
+    It is what ``encode`` gives for the same row (a test holds them to one another); digests and time are plain ASCII.
     """
-    head = f'{{"batch_sha256":"{step.batch_sha256}",'
-    if step.device_memory_bytes:
-        head += f'"device_memory_bytes":{step.device_memory_bytes},'
-    if step.device_memory_peak_bytes:
-        head += f'"device_memory_peak_bytes":{step.device_memory_peak_bytes},'
-    head += f'"epoch":{_finite(step.epoch)},"examples":{step.examples},"grad_norm":{_number(step.grad_norm)},'
-    used = step.model_flops_utilization
-    share = f'"model_flops_utilization":{_finite(used)},' if used else ""
-    speed = f',"tokens_per_second":{_finite(step.tokens_per_second)}' if step.tokens_per_second else ""
+    speed, used, memory, peak = (
+        step.tokens_per_second, step.model_flops_utilization, step.device_memory_bytes, step.device_memory_peak_bytes
+    )  # fmt: skip
+    numbers = step.loss + step.grad_norm + step.param_norm + step.learning_rate + step.step_seconds + step.epoch
+    numbers += speed + used
+    if type(numbers) is not float or not math.isfinite(numbers):
+        row = _document(step)
+        found = link(row)
+        return found, canonical.encode({**row, "hash": found})
+    in_use = f'"device_memory_bytes":{memory},' if memory else ""
+    most = f'"device_memory_peak_bytes":{peak},' if peak else ""
+    share = f'"model_flops_utilization":{used!r},' if used else ""
+    pace = f',"tokens_per_second":{speed!r}' if speed else ""
+    head = (
+        f'{{"batch_sha256":"{step.batch_sha256}",{in_use}{most}"epoch":{step.epoch!r},"examples":{step.examples},'
+        f'"grad_norm":{step.grad_norm!r},'
+    )
     tail = (
-        f'"kind":"step","learning_rate":{_finite(step.learning_rate)},"loss":{_number(step.loss)},{share}'
-        f'"monotonic_ns":{step.monotonic_ns},"param_norm":{_number(step.param_norm)},"prev":"{step.prev}",'
-        f'"step":{step.step},"step_seconds":{_finite(step.step_seconds)},'
-        f'"supervised_tokens":{step.supervised_tokens},"time":"{step.time}","tokens":{step.tokens}{speed}}}'
+        f'"kind":"step","learning_rate":{step.learning_rate!r},"loss":{step.loss!r},{share}'
+        f'"monotonic_ns":{step.monotonic_ns},"param_norm":{step.param_norm!r},"prev":"{step.prev}",'
+        f'"step":{step.step},"step_seconds":{step.step_seconds!r},"supervised_tokens":{step.supervised_tokens},'
+        f'"time":"{step.time}","tokens":{step.tokens}{pace}}}'
     )
     found = hashlib.sha256(f"{step.prev}{head}{tail}".encode()).hexdigest()
     return found, f'{head}"hash":"{found}",{tail}'
-
-
-def _finite(value: float) -> str:
-    if not math.isfinite(value):
-        raise canonical.JsonError(f"{value} is not JSON")
-    return float.__repr__(value)
-
-
-def _number(value: float) -> str:
-    return float.__repr__(value) if math.isfinite(value) else f'"{_word(value)}"'
 
 
 def _word(value: float) -> str:

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from backend.database import insert
 from backend.runs.answers import STEP_COLUMNS
@@ -21,13 +21,28 @@ from backend.tables import chunks, rows
 CHUNK_ROWS = 1024
 STEP, OFFSET = "step", "offset"
 
+# Built once: these are asked for every row that comes.
+_COUNT = select(func.count()).select_from(rows).where(rows.c.run == bindparam("of"))
+_TAIL = (
+    select(rows.c.offset, rows.c.step, rows.c["values"])
+    .where(rows.c.run == bindparam("of"), rows.c.offset > bindparam("after"))
+    .order_by(rows.c.offset)
+    .limit(bindparam("most"))
+)
+_BEHIND = (
+    select(chunks.c.first)
+    .where(chunks.c.run == bindparam("of"), chunks.c.series == OFFSET, chunks.c.last > bindparam("after"))
+    .order_by(chunks.c.first)
+    .limit(bindparam("most"))
+)
+
 
 def append(connection: Connection, run: str, new: Sequence[Row]) -> None:
     """Add rows behind those that are there."""
     if not new:
         return
     mine = rows.c.run == run
-    known = connection.execute(select(func.count()).select_from(rows).where(mine)).scalar_one()
+    known = connection.execute(_COUNT, {"of": run}).scalar_one()
     rest = list(new)
     if known + len(rest) >= CHUNK_ROWS:
         rest = [*tail(connection, run), *rest]
@@ -63,19 +78,13 @@ def remove(connection: Connection, run: str) -> None:
 
 def tail(connection: Connection, run: str, after: int = -1, limit: int = CHUNK_ROWS) -> list[Row]:
     """The rows that are in no chunk yet, from behind byte ``after`` on."""
-    query = select(rows.c.offset, rows.c.step, rows.c["values"]).where(rows.c.run == run, rows.c.offset > after)
-    return [Row(*row) for row in connection.execute(query.order_by(rows.c.offset).limit(limit))]
+    return [Row(*row) for row in connection.execute(_TAIL, {"of": run, "after": after, "most": limit})]
 
 
 def rows_after(connection: Connection, run: str, offset: int, limit: int) -> list[Row]:
     """Up to ``limit`` rows whose lines end behind byte ``offset``, in the order of the log."""
-    behind = (
-        select(chunks.c.first)
-        .where(chunks.c.run == run, chunks.c.series == OFFSET, chunks.c.last > offset)
-        .order_by(chunks.c.first)
-        .limit(limit // CHUNK_ROWS + 2)
-    )
-    firsts = connection.execute(behind).scalars().all()
+    behind = {"of": run, "after": offset, "most": limit // CHUNK_ROWS + 2}
+    firsts = connection.execute(_BEHIND, behind).scalars().all()
     found: list[Row] = []
     if firsts:
         found = [row for row in _rows_from(connection, run, firsts[0], firsts[-1]) if row.offset > offset]

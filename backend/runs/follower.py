@@ -32,11 +32,11 @@ LOOK_SECONDS, RARE_LOOK_SECONDS, STATUS_SECONDS, FOLDERS_SECONDS = 0.05, 0.5, 0.
 """Between two looks at all live runs' events, without notices and with them; between two at where they stand; and
 between two at the list of folders."""
 
-LATER = (rundir.SEALED, rundir.LABELS, rundir.RESUME, rundir.TURN)
+LATER = (rundir.SEALED, rundir.LABELS, rundir.RESUME)
 """What is written into the folder of a run that has ended."""
 
-PAUSE_SECONDS = 0.002
-"""After a look, and as long again as it took: a log that grows without end leaves the server time for its clients."""
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.02
+"""After a look, and about as long again as it took: a log without end leaves the server time for its clients."""
 
 MOST_WORK = 0.05
 """Share of the time that listing the folders may take, however many there are."""
@@ -114,7 +114,7 @@ class Follower:
         self._bell.ring()
 
     def _follow(self) -> None:
-        due = _Due()
+        due, warming = _Due(), self._store.warming()
         while not self._end.is_set():
             began = monotonic()
             try:
@@ -126,10 +126,11 @@ class Follower:
             except Exception:
                 log.exception("following the runs failed; trying again")
                 self._end.wait(1.0)
-            self._end.wait(PAUSE_SECONDS + monotonic() - began)
+            self._end.wait(PAUSE_SECONDS + min(monotonic() - began, LONGEST_PAUSE_SECONDS))
             live = [self._root / name for name, state in list(self._states.items()) if state in LIVE]
             self._notices.watch(live)
-            due.seen |= self._notices.wait(due.patience(bool(live)))
+            warm = next(warming, None) is None
+            due.seen |= self._notices.wait(due.patience(bool(live)) if warm else 0.0)
 
     def _look(self, due: _Due) -> None:
         changed, seen = False, {path.parent.name for path in due.seen}

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from backend import tables
 from backend.database import insert
@@ -26,6 +26,9 @@ from evidence.status import Status
 PACE_WEIGHT = 0.05
 """Share of the newest step in the moving average from which the time left is told."""
 LOSS, SECONDS = STEP_COLUMNS.index("loss"), STEP_COLUMNS.index("step_seconds")
+LATEST = select(func.max(tables.runs.c.revision))
+_RUN = select(tables.runs).where(tables.runs.c.id == bindparam("of"))
+_UPDATE = update(tables.runs).where(tables.runs.c.id == bindparam("of"))
 SPARK_POINTS = 39
 """Kept losses of a run; its latest one makes them 40."""
 
@@ -106,8 +109,7 @@ def set_status(
 
 def take(connection: Connection, run_id: str, piece: Piece) -> None:
     """Turn a piece of a run's log into rows. A piece that does not begin where the index ends changes nothing."""
-    query = select(tables.runs).where(tables.runs.c.id == run_id)
-    known = connection.execute(query).mappings().one_or_none()
+    known = connection.execute(_RUN, {"of": run_id}).mappings().one_or_none()
     if known is None or known["offset"] != piece.start:
         return
     if piece.replaced:
@@ -153,8 +155,7 @@ def _differs(connection: Connection, run_id: str, row: dict[str, Any]) -> bool:
 
 
 def _change(connection: Connection, run_id: str, row: dict[str, Any]) -> None:
-    statement = update(tables.runs).where(tables.runs.c.id == run_id)
-    connection.execute(statement.values({**row, "revision": _revision(connection)}))
+    connection.execute(_UPDATE, {**row, "revision": _revision(connection), "of": run_id})
 
 
 def _stir_queue(connection: Connection) -> None:
@@ -164,7 +165,7 @@ def _stir_queue(connection: Connection) -> None:
 
 
 def _revision(connection: Connection) -> int:
-    return (connection.execute(select(func.max(tables.runs.c.revision))).scalar() or 0) + 1
+    return (connection.execute(LATEST).scalar() or 0) + 1
 
 
 def _latest(values: dict[str, float | None]) -> dict[str, Any]:

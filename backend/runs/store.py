@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from backend.database import Database
 from backend.errors import on_field
@@ -22,10 +22,20 @@ from evidence import attempts, canonical
 from evidence.events import Resumed, decode
 from evidence.status import LIVE, WAITS
 
-MOST_TEXTS = 20_000
+MOST_TEXTS, TEXTS_AT_ONCE = 20_000, 200
 """Summaries that are kept as JSON: some twenty megabytes, once somebody has asked for so many."""
 
 BUSY = ("starting", "running", "stopping")
+# Built once: a stream asks these for every row that comes.
+_CHANGED = select(runs).where(runs.c.revision > bindparam("after")).order_by(runs.c.revision)
+_CHANGED_OF = _CHANGED.where(runs.c.id.in_(bindparam("these", expanding=True)))
+_HEADS = select(runs.c.id, runs.c.generation, runs.c.offset).where(runs.c.id.in_(bindparam("these", expanding=True)))
+_EVENTS_AFTER = (
+    select(events.c.offset, events.c.document)
+    .where(events.c.run == bindparam("of"), events.c.offset > bindparam("after"))
+    .order_by(events.c.offset)
+    .limit(bindparam("most"))
+)
 SORTS = {"created": runs.c.id, "name": runs.c.name, "loss": runs.c.loss}
 
 
@@ -81,23 +91,23 @@ class Store:
 
         From the beginning (0), of all runs: the newest ones and those that live.
         """
-        query = select(runs).where(runs.c.revision > after)
+        query, these = _CHANGED, cast(dict[str, Any], {"after": after})
         if only is not None:
-            query = query.where(runs.c.id.in_(only))
+            query, these = _CHANGED_OF, {**these, "these": only}
         elif not after:
             recent = select(runs.c.id).order_by(runs.c.id.desc()).limit(newest).scalar_subquery()
             query = query.where(or_(runs.c.state.in_(LIVE), runs.c.id.in_(recent)))
         with self.database.read() as connection:
-            rows = connection.execute(query.order_by(runs.c.revision)).all()
-            latest = connection.execute(select(func.max(runs.c.revision))).scalar() or 0
-            line = _line(connection) if rows else NOBODY
+            rows = connection.execute(query, these).all()
+            latest = connection.execute(ingest.LATEST).scalar() or 0
+            line = _line(connection) if any(row.state == "queued" for row in rows) else NOBODY
         return [_summary(row, line) for row in rows], latest
 
     def heads(self, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """How far each run's events are in the index: the generation of its log, and the byte."""
-        query = select(runs.c.id, runs.c.generation, runs.c.offset).where(runs.c.id.in_(run_ids))
         with self.database.read() as connection:
-            return {row.id: (row.generation, row.offset) for row in connection.execute(query)}
+            rows = connection.execute(_HEADS, {"these": run_ids})
+            return {row.id: (row.generation, row.offset) for row in rows}
 
     def page(
         self, *, q: str, state: str | None, tag: str, archived: bool | None, sort: str, limit: int, cursor: str
@@ -124,6 +134,16 @@ class Store:
         end = json.dumps({"total": total, "next_cursor": following})
         return f'{{"runs":[{",".join(texts)}],{end[1:]}'
 
+    def warming(self) -> Iterator[int]:
+        """Put the runs that are there into words, some at a time, so that whoever asks first need not wait for it."""
+        with self.database.read() as connection:
+            newest = select(runs.c.id, runs.c.revision).order_by(runs.c.id.desc()).limit(MOST_TEXTS // 2)
+            rows = connection.execute(newest).all()
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            with self.database.read() as connection:
+                self._texts_of(connection, {row.id: row.revision for row in rows[start : start + TEXTS_AT_ONCE]})
+            yield start
+
     def _texts_of(self, connection: Connection, revisions: dict[str, int]) -> list[str]:
         """The summaries of runs as JSON. One is put into words when its row has changed, not when it is asked for."""
         known = self._texts
@@ -132,13 +152,13 @@ class Store:
             known = self._texts = {}
             new = list(revisions)
         line = _line(connection) if new else NOBODY
-        for start in range(0, len(new), 500):
-            query = select(runs).where(runs.c.id.in_(new[start : start + 500]))
+        for start in range(0, len(new), TEXTS_AT_ONCE):
+            query = select(runs).where(runs.c.id.in_(new[start : start + TEXTS_AT_ONCE]))
             for row in connection.execute(query):
                 # A place in the queue changes without its row.
                 revision = row.revision if row.state != "queued" else -1
                 known[row.id] = revision, json.dumps(_told(row, line), ensure_ascii=False)
-        return [known[run_id][1] for run_id in revisions]
+        return [known[run_id][1] for run_id in revisions if run_id in known]
 
     def curves(self, run_id: str, names: Sequence[str], first: int, last: int, buckets: int | None = None) -> Curves:
         """Columns of the steps from ``first`` to ``last``, thinned out to ``buckets`` if there are more."""
@@ -161,14 +181,8 @@ class Store:
 
     def events_after(self, run_id: str, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """Up to ``limit`` events (steps aside) whose lines end behind byte ``offset``, and where the last one ends."""
-        query = (
-            select(events.c.offset, events.c.document)
-            .where(events.c.run == run_id, events.c.offset > offset)
-            .order_by(events.c.offset)
-            .limit(limit)
-        )
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_EVENTS_AFTER, {"of": run_id, "after": offset, "most": limit}).all()
         return [row.document for row in rows], rows[-1].offset if rows else offset
 
     def of_kind(self, run_id: str, kind: str) -> list[dict[str, Any]]:

@@ -165,6 +165,10 @@ class _Client:
 
         Summaries are looked up first and told last: whoever hears that a run has ended has heard all of it.
         """
+        with self._store.database.read():
+            return self._read_on()
+
+    def _read_on(self) -> list[ServerSentEvent]:
         self.behind = False
         self._look_up_summaries()
         messages: list[ServerSentEvent] = []

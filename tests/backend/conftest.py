@@ -59,6 +59,7 @@ def delete_index(home: Path) -> None:
         from tests import postgres
 
         postgres.drop(url)
+        database_url(home)
 
 
 def trainer(step_seconds: float) -> tuple[str, ...]:

@@ -45,13 +45,12 @@ def test_a_witness_may_have_seen_rows_that_were_taken_back(tmp_path: Path) -> No
         runs.wait_for(lambda: b'"step":57,' in runs.log_of(folder))
         runs.kill_trainer(folder)
         client.until_state(run, "failed")
-        count = until(lambda: (folder / "witness.jsonl").read_bytes().count(b"\n"), lambda count: count >= 3)
+        count = len(until(lambda: _seen(folder), lambda steps: bool(steps) and steps[-1] >= 57))
         record.launch(folder, [*runs.STAND_IN, str(folder), "--step-seconds", "0.1"], resume=True)
         client.until_state(run, "starting", "running")
         client.until_state(run, "finished")
         assert client.post(f"/runs/{run}/seal", json={}).status_code == 201
-    said = [receipts.read(line) for line in (folder / "witness.jsonl").read_bytes().splitlines()]
-    steps = [item.step for item in said if isinstance(item, receipts.Head)]
+    steps = _seen(folder)
     assert max(steps[:count]) >= 57
     assert steps[-1] == 60
     assert steps != sorted(steps)
@@ -61,6 +60,12 @@ def test_a_witness_may_have_seen_rows_that_were_taken_back(tmp_path: Path) -> No
     assert {item.id: item.reason for item in verdict.results}["SIG-06"].startswith(
         "the receipts hold, but server ran on"
     )
+
+
+def _seen(folder: Path) -> list[int]:
+    """The steps whose rows the witness has countersigned, in its order."""
+    said = [receipts.read(line) for line in (folder / "witness.jsonl").read_bytes().splitlines()]
+    return [item.step for item in said if isinstance(item, receipts.Head)]
 
 
 def test_an_index_made_anew_knows_a_resumed_run_alike(tmp_path: Path) -> None:
