@@ -90,7 +90,7 @@ def _server(settings: Settings, database: Database) -> Server:
     def launch(run: Path) -> None:
         local.launch(run, settings.trainer_command)
 
-    queue = Queue(settings.runs, store, launch, local.request_stop)
+    queue = Queue(settings.runs, store, launch, local.request_stop, local.request_kill)
     witness = Witness(settings.runs, settings.home)
     follower = Follower(settings.runs, database, store, queue, bell, witness)
     library = Library(settings.submissions, settings.imported, settings.replays, partial(_trust, settings))

@@ -50,4 +50,5 @@ def _read(database: Database, store: Store, run: Path) -> None:
             ingest.take(connection, run.name, piece)
     with database.write() as connection:
         alerts = [alert.model_dump() for alert in watchers.held(run)]
-        ingest.set_status(connection, run.name, status_of(store, run), bundles_of(run), alerts)
+        turn = rundir.read_turn(run)
+        ingest.set_status(connection, run.name, status_of(store, run), turn, bundles_of(run), alerts)

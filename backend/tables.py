@@ -62,6 +62,8 @@ runs = Table(
     Column("archived", Boolean, nullable=False, server_default=false()),
     # From alerts.jsonl.
     Column("alerts", JSON, nullable=False, server_default="[]"),
+    # From turn.json: what its place in the queue goes by.
+    Column("turn", String, nullable=False, server_default=""),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )

@@ -24,7 +24,7 @@ from evidence.status import LIVE, awaited, launched
 OF_A_STEP = (events.Step, events.Evaluation, events.Sample, events.Checkpoint)
 """Events that tell of one step, and are taken back when it is done again."""
 
-ONE_PROCESS = (rundir.STOP, rundir.EXIT, rundir.PROCESS, rundir.LOST)
+ONE_PROCESS = (rundir.STOP, rundir.KILL, rundir.EXIT, rundir.PROCESS, rundir.LOST)
 
 SAME_LOSS = 1e-5
 """Share by which the loss of a step done twice may differ: the same program on as many devices gives the same bits."""

@@ -77,6 +77,20 @@ def request_stop(run: Path) -> bool:
     return True
 
 
+def request_kill(run: Path) -> bool:
+    """Kill the trainer of ``run`` with its group, now; False when neither it nor its recorder is there any more.
+
+    That it was asked for is on disk before it is done: a recorder that has no trainer yet reads it there.
+    """
+    launch = rundir.read_document(run / rundir.LAUNCH)
+    recorder, trainer = launch.get("recorder", {}), rundir.read_document(run / rundir.PROCESS)
+    if not alive(recorder) and not alive(trainer):
+        return False
+    rundir.write_document(run / rundir.KILL, {"time": events.now()})
+    killed = processes.send(trainer, signal.SIGKILL, group=True)
+    return processes.send(recorder, signal.SIGTERM) or killed
+
+
 def see_out(run: Path) -> None:
     """See a trainer to its end that lost its recorder and was asked to stop: after the grace period it is killed."""
     trainer = rundir.read_document(run / rundir.PROCESS)
@@ -113,7 +127,7 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
     CannotResume.
     """
     started_at = events.now()  # first of all, so that a stop is never older than what it stops
-    stop = _Stop(run)
+    stop = _Stop(run, started_at)
     signal.signal(signal.SIGTERM, stop.ask)  # before launch.json: who reads it there may ask at once
     signal.signal(signal.SIGINT, stop.ask)
     number = 1
@@ -213,26 +227,37 @@ def _claim(run: Path, document: dict[str, Any]) -> None:
 
 
 class _Stop:
-    """A stop that may be asked for before there is a trainer to pass it on to."""
+    """A stop, or a kill, that may be asked for before there is a trainer to pass it on to."""
 
-    def __init__(self, run: Path) -> None:
-        self._run = run
+    def __init__(self, run: Path, started_at: str) -> None:
+        self._run, self._started_at = run, started_at
         self._asked = False
         self._trainer: subprocess.Popen[bytes] | None = None
 
     def ask(self, *_: object) -> None:
-        if not self._asked:
-            self._asked = True
+        if not self._shall_kill():
+            if self._asked:
+                return
             rundir.write_document(self._run / rundir.STOP, {"time": events.now()})
-            self._pass_on()
+        self._asked = True
+        self._pass_on()
 
     def take(self, trainer: subprocess.Popen[bytes]) -> None:
         self._trainer = trainer
         if self._asked:
             self._pass_on()
 
+    def _shall_kill(self) -> bool:
+        try:
+            return bool(rundir.read_document(self._run / rundir.KILL).get("time", "") >= self._started_at)
+        except (OSError, JsonError, TypeError):
+            return False
+
     def _pass_on(self) -> None:
         if self._trainer is None:
+            return
+        if self._shall_kill():
+            _signal_group(self._trainer, signal.SIGKILL)
             return
         _signal_group(self._trainer, signal.SIGTERM)
         killer = threading.Timer(_grace_seconds(), _signal_group, (self._trainer, signal.SIGKILL))

@@ -6,6 +6,7 @@
     output.log       recorder, append    everything the trainer printed
     output.<n>.log   process n, append   what the other processes of a run printed; process 0 speaks in output.log
     stop.json        recorder, once      a stop was asked for; by who asks, where the recorder is gone
+    kill.json        who asks, once      it shall end at once, with no time to save; written before it is killed
     exit.json        recorder, once      how the process ended
     lost.json        server, once        it saw that recorder and trainer are gone, and what was known of it then
     cancelled.json   launcher, once      the run was taken back before it started
@@ -24,6 +25,7 @@
     sealed.json      seal, per bundle    the bundles this run became
     labels.json      server, replaced    name, notes and tags that were given later, and whether it is archived
     resume.json      launcher, replaced  the run was asked to go on: the attempt that waits, until it is launched
+    turn.json        launcher, replaced  whose turn it takes, or took, in the queue; its own where there is no such file
     trashed.json     server, once        when the run was moved to the trash, and how it stood
 
 Whole documents are written beside their place and renamed into it, so a reader never sees half of one.
@@ -51,6 +53,7 @@ PROCESS, COMMIT, RECORDER_LOG, ATTEMPTS = "process.json", "commit.json", "record
 FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer", "profile"
 PREFLIGHT, WITNESS, SYSTEM, ALERTS = "preflight.json", "witness.jsonl", "system.jsonl", "alerts.jsonl"
 LABELS, RESUME, TRASHED, REHEARSAL = "labels.json", "resume.json", "trashed.json", "rehearsal"
+KILL, TURN = "kill.json", "turn.json"
 
 SCHEMA = "assay/run@1"
 LABELS_SCHEMA = "assay/labels@1"
@@ -202,6 +205,15 @@ def read_labels(run: Path, ask: Ask) -> Labels:
 
 def write_labels(run: Path, labels: Labels) -> None:
     write_document(run / LABELS, {"schema": LABELS_SCHEMA, **asdict(labels)})
+
+
+def read_turn(run: Path) -> str:
+    """What the run's place in the queue goes by: the id of the run whose turn it takes, its own unless it was moved."""
+    try:
+        turn = read_document(run / TURN).get("turn", "")
+    except (canonical.JsonError, OSError):
+        return run.name
+    return turn if isinstance(turn, str) and RUN_ID.fullmatch(turn) else run.name
 
 
 def folders(root: Path) -> list[Path]:

@@ -24,7 +24,12 @@ from evidence import events, processes, provenance, rundir
 LIVE = ("queued", "starting", "running", "stopping")
 ENDED = ("finished", "failed", "stopped", "lost")
 
+WAITS = "Waits to go on after step"
+"""How the reason begins of a run that ended early and is in the queue again."""
+
 STOPPED_UNHEARD = "Stopped on request before its trainer could say goodbye."
+KILLED_ON_REQUEST = "Killed on request, with no time to save; what it saved before is kept."
+
 ALONE = "Its recorder is gone: it goes on and can be stopped, but nobody will see its exit code."
 
 
@@ -42,7 +47,7 @@ class Status:
 def status(run: Path, finished: events.Finished | None) -> Status:
     """The state of the run in ``run``; ``finished`` is its last Finished event, if it has one."""
     if awaited(run) > 1:
-        return Status("queued", f"Waits to go on after step {_saved_step(run):,}.")
+        return Status("queued", f"{WAITS} {_saved_step(run):,}.")
     return launched(run, finished)
 
 
@@ -74,6 +79,8 @@ def launched(run: Path, finished: events.Finished | None) -> Status:
         if not processes.alive(rundir.read_document(run / rundir.PROCESS)):
             return _lost(run, launch, finished)
         alone = ALONE
+    if _since(started, run / rundir.KILL, "time"):
+        return Status("stopping", f"Kill requested; it ends without saving. {alone}".strip(), started)
     if _since(started, run / rundir.STOP, "time"):
         return Status("stopping", f"Stop requested; the trainer saves a checkpoint and ends. {alone}".strip(), started)
     speaks = _size(run / rundir.EVENTS) > launch.get("events_bytes", 0)
@@ -94,7 +101,9 @@ def _lost(run: Path, launch: dict[str, Any], finished: events.Finished | None) -
         reason = "The recorder of this run is gone; it had not started a trainer yet."
     else:
         reason = "Ended; its exit code is unknown, because its recorder was gone by then. What it wrote is kept."
-    if _since(started, run / rundir.STOP, "time"):
+    if _since(started, run / rundir.KILL, "time"):
+        reason += " A kill was requested before."
+    elif _since(started, run / rundir.STOP, "time"):
         reason += " A stop was requested before."
     if finished:
         reason += f" Its log ends with {events.said_last(finished)}."
@@ -123,7 +132,9 @@ def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Fini
         return Status("finished", "", started, at, code)
     if finished and finished.outcome == "stopped":
         return Status("stopped", stopped_after(finished.step), started, at, code)
-    if _since(started, run / rundir.STOP, "time"):
+    if not finished and ended.get("signal") == "SIGKILL" and _since(started, run / rundir.KILL, "time"):
+        return Status("stopped", KILLED_ON_REQUEST, started, at, code)
+    if not finished and _since(started, run / rundir.STOP, "time"):
         return Status("stopped", STOPPED_UNHEARD, started, at, code)
     if code < 0:
         return Status("failed", killed(ended), started, at, code)

@@ -16,3 +16,8 @@ def launch(run: Path, trainer_command: tuple[str, ...]) -> None:
 def request_stop(run: Path) -> bool:
     """Ask the run to stop; False when it is not there any more."""
     return record.request_stop(run)
+
+
+def request_kill(run: Path) -> bool:
+    """Kill the run's trainer with its group; False when it is not there any more."""
+    return record.request_kill(run)

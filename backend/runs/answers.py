@@ -79,6 +79,12 @@ class LabelRequest(BaseModel):
     archived: bool | None = None
 
 
+class MoveRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    position: int = Field(ge=1, le=1_000_000, description="1: next on its device; beyond the end counts as the end")
+
+
 class SealRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 

@@ -56,7 +56,7 @@ class Follower:
         self._files: dict[str, tuple[int, int, int]] = {}
         self._notices = Notices()
         self._states: dict[str, str] = {}
-        self._told: dict[str, tuple[Status, list[str], list[dict[str, str]]]] = {}
+        self._told: dict[str, tuple[Status, str, list[str], list[dict[str, str]]]] = {}
         self._written: dict[str, int] = {}
         self._broken: dict[str, int] = {}
         self._unread: dict[str, str] = {}
@@ -244,14 +244,15 @@ class Follower:
             found = self._status(run)
             if found.state in ENDED and self._read_events(run):
                 found = self._status(run)
-            bundles, alerts = bundles_of(run), [alert.model_dump() for alert in watchers.held(run)]
-            if self._told.get(run.name) == (found, bundles, alerts):
+            alerts = [alert.model_dump() for alert in watchers.held(run)]
+            shown = (found, rundir.read_turn(run), bundles_of(run), alerts)
+            if self._told.get(run.name) == shown:
                 return False
             with self._database.write() as connection:
-                changed = ingest.set_status(connection, run.name, found, bundles, alerts)
+                changed = ingest.set_status(connection, run.name, *shown)
             if found.state == "lost" and self._states[run.name] in LIVE:
                 threading.Thread(target=record.sweep, args=(run, found.reason), daemon=True).start()
-            self._states[run.name], self._told[run.name] = found.state, (found, bundles, alerts)
+            self._states[run.name], self._told[run.name] = found.state, shown
             self._witness.note(run.name, found.state in LIVE)
             return changed
 

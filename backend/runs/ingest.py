@@ -64,6 +64,7 @@ def add(connection: Connection, ask: Ask, labels: Labels) -> None:
         "reason": "",
         "bundles": [],
         "alerts": [],
+        "turn": ask.run_id,
         **UNREAD,
         "generation": 0,
         "revision": _revision(connection),
@@ -82,28 +83,27 @@ def set_labels(connection: Connection, run_id: str, labels: Labels) -> bool:
     if not _differs(connection, run_id, row):
         return False
     _change(connection, run_id, row)
+    _stir_queue(connection)
     return True
 
 
 def set_status(
-    connection: Connection, run_id: str, status: Status, bundles: list[str], alerts: list[dict[str, str]]
+    connection: Connection, run_id: str, status: Status, turn: str, bundles: list[str], alerts: list[dict[str, str]]
 ) -> bool:
-    """Write down where a run stands; False when that was known."""
+    """Write down where a run stands, and waits; False when that was known."""
     row = {
         "state": status.state,
         "reason": status.reason.replace("\0", "�"),
         "started_at": status.started_at or None,
         "ended_at": status.ended_at or None,
+        "turn": turn,
         "bundles": bundles,
         "alerts": alerts,
     }
     if not _differs(connection, run_id, row):
         return False
     _change(connection, run_id, row)
-    # Others may have moved up behind it.
-    connection.execute(
-        update(tables.runs).where(tables.runs.c.state == "queued").values(revision=_revision(connection))
-    )
+    _stir_queue(connection)
     return True
 
 
@@ -156,6 +156,12 @@ def _differs(connection: Connection, run_id: str, row: dict[str, Any]) -> bool:
 
 def _change(connection: Connection, run_id: str, row: dict[str, Any]) -> None:
     connection.execute(_UPDATE, {**row, "revision": _revision(connection), "of": run_id})
+
+
+def _stir_queue(connection: Connection) -> None:
+    """Those that wait may now do so at another place, or for another reason."""
+    waiting = update(tables.runs).where(tables.runs.c.state == "queued")
+    connection.execute(waiting.values(revision=_revision(connection)))
 
 
 def _revision(connection: Connection) -> int:

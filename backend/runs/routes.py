@@ -23,6 +23,7 @@ from backend.runs.answers import (
     Evaluations,
     LabelRequest,
     LogSlice,
+    MoveRequest,
     Predictions,
     RerunRequest,
     Run,
@@ -127,6 +128,22 @@ def stop_run(server: Here, run: Known) -> Run:
     """Ask a run to end: it saves a checkpoint first. A queued one is cancelled."""
     server.queue.stop(run)
     server.follower.refresh(run)
+    return reading.whole(server, run)
+
+
+@router.post("/{id}/kill", status_code=202, operation_id="killRun")
+def kill_run(server: Here, run: Known) -> Run:
+    """End a run at once, by SIGKILL to its trainer's processes, without saving. What it saved before is kept."""
+    server.queue.kill(run)
+    server.follower.refresh(run)
+    return reading.whole(server, run)
+
+
+@router.post("/{id}/move", operation_id="moveRun")
+def move_run(server: Here, run: Known, request: MoveRequest) -> Run:
+    """Give a run that waits another place in the queue of its device."""
+    for moved in server.queue.move(run, request.position):
+        server.follower.refresh(moved)
     return reading.whole(server, run)
 
 

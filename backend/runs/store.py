@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +20,7 @@ from backend.runs.view import Curves
 from backend.tables import events, runs
 from evidence import attempts, canonical
 from evidence.events import Resumed, decode
-from evidence.status import LIVE
+from evidence.status import LIVE, WAITS
 
 MOST_TEXTS, TEXTS_AT_ONCE = 20_000, 200
 """Summaries that are kept as JSON: some twenty megabytes, once somebody has asked for so many."""
@@ -50,6 +51,7 @@ class Standing:
     id: str
     device: str
     state: str
+    turn: str
     offset: int
     mark: str
 
@@ -66,8 +68,8 @@ class Store:
     def standings(self) -> list[Standing]:
         """Every run, oldest first."""
         with self.database.read() as connection:
-            query = select(runs.c.id, runs.c.device, runs.c.state, runs.c.offset, runs.c.mark).order_by(runs.c.id)
-            return [Standing(*row) for row in connection.execute(query)]
+            query = select(runs.c.id, runs.c.device, runs.c.state, runs.c.turn, runs.c.offset, runs.c.mark)
+            return [Standing(*row) for row in connection.execute(query.order_by(runs.c.id))]
 
     def counts(self) -> tuple[int, int]:
         """Runs that run, and runs that wait."""
@@ -82,7 +84,7 @@ class Store:
             row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
             if row is None:
                 raise KeyError(run_id)
-            return _summary(row, _positions(connection))
+            return _summary(row, _line(connection))
 
     def changed(self, after: int, only: Sequence[str] | None, newest: int = 200) -> tuple[list[RunSummary], int]:
         """Summaries changed since revision ``after`` (of the runs ``only``, or all), and the latest revision.
@@ -98,8 +100,8 @@ class Store:
         with self.database.read() as connection:
             rows = connection.execute(query, these).all()
             latest = connection.execute(ingest.LATEST).scalar() or 0
-            positions = _positions(connection) if any(row.state == "queued" for row in rows) else {}
-        return [_summary(row, positions) for row in rows], latest
+            line = _line(connection) if any(row.state == "queued" for row in rows) else NOBODY
+        return [_summary(row, line) for row in rows], latest
 
     def heads(self, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """How far each run's events are in the index: the generation of its log, and the byte."""
@@ -149,13 +151,13 @@ class Store:
         if len(known) > MOST_TEXTS:
             known = self._texts = {}
             new = list(revisions)
-        positions = _positions(connection) if new else {}
+        line = _line(connection) if new else NOBODY
         for start in range(0, len(new), TEXTS_AT_ONCE):
             query = select(runs).where(runs.c.id.in_(new[start : start + TEXTS_AT_ONCE]))
             for row in connection.execute(query):
                 # A place in the queue changes without its row.
                 revision = row.revision if row.state != "queued" else -1
-                known[row.id] = revision, json.dumps(_told(row, positions), ensure_ascii=False)
+                known[row.id] = revision, json.dumps(_told(row, line), ensure_ascii=False)
         return [known[run_id][1] for run_id in revisions if run_id in known]
 
     def curves(self, run_id: str, names: Sequence[str], first: int, last: int, buckets: int | None = None) -> Curves:
@@ -208,29 +210,54 @@ def _tagged(tag: str, dialect: str) -> ColumnElement[bool]:
     return select(tags.c.value).where(tags.c.value == tag).exists()
 
 
-def _positions(connection: Connection) -> dict[str, int]:
-    """Each queued run's place among those that wait for its device."""
-    query = select(runs.c.id, runs.c.device).where(runs.c.state == "queued").order_by(runs.c.id)
-    places: dict[str, int] = {}
-    waiting: dict[str, int] = {}
-    for run_id, device in connection.execute(query):
-        waiting[slot(device)] = places[run_id] = waiting.get(slot(device), 0) + 1
-    return places
+@dataclass(frozen=True)
+class _Line:
+    """Each queued run's place among those that wait for its device, and by device, who holds it."""
+
+    places: dict[str, int]
+    holders: dict[str, str]
+
+    def why(self, run_id: str, device: str) -> str:
+        """What a run waits for, in a sentence; empty where it is about to start."""
+        before = self.places[run_id] - 1
+        ahead = [f"{holder} on it"] if (holder := self.holders.get(slot(device))) else []
+        if before:
+            ahead.append(f"{before} {'run is' if before == 1 else 'runs are'} before it")
+        return f"Waits for the {slot(device)}: {' and '.join(ahead)}." if ahead else ""
 
 
-def _summary(row: Row[Any], positions: dict[str, int]) -> RunSummary:
-    return RunSummary(**_told(row, positions))
+NOBODY = _Line({}, {})
 
 
-def _told(row: Row[Any], positions: dict[str, int]) -> dict[str, Any]:
+def _line(connection: Connection) -> _Line:
+    columns = (runs.c.id, runs.c.device, runs.c.state, runs.c.name)
+    query = select(*columns).where(runs.c.state.in_(("queued", *BUSY))).order_by(runs.c.turn, runs.c.id)
+    line, waiting = _Line({}, {}), Counter[str]()
+    for run_id, device, state, name in connection.execute(query):
+        if state == "queued":
+            waiting[slot(device)] += 1
+            line.places[run_id] = waiting[slot(device)]
+        else:
+            line.holders[slot(device)] = f"{name} is {state}"
+    return line
+
+
+def _summary(row: Row[Any], line: _Line) -> RunSummary:
+    return RunSummary(**_told(row, line))
+
+
+def _told(row: Row[Any], line: _Line) -> dict[str, Any]:
     """The fields of a RunSummary."""
     left = row.steps - row.step
+    reason, place = row.reason, line.places.get(row.id) if row.state == "queued" else None
+    if place and (not reason or reason.startswith(WAITS)):
+        reason = " ".join(filter(None, (reason, line.why(row.id, row.device))))
     going = row.state in ("running", "stopping") and row.pace_seconds is not None
     return dict(  # noqa: C408 - names, as the model has them
         id=row.id,
         name=row.name,
         state=row.state,
-        reason=row.reason,
+        reason=reason,
         phase=row.phase,
         step=row.step,
         steps=row.steps,
@@ -245,7 +272,7 @@ def _told(row: Row[Any], positions: dict[str, int]) -> dict[str, Any]:
         started_at=row.started_at,
         ended_at=row.ended_at,
         eta_seconds=max(0, left) * row.pace_seconds if going else None,
-        queue_position=positions.get(row.id) if row.state == "queued" else None,
+        queue_position=place,
         parameters=row.parameters,
         notes=row.notes,
         tags=row.tags,

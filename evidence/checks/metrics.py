@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import statistics
 
 from evidence import attempts, events, reading
@@ -14,7 +15,7 @@ from evidence.manifest import FINAL_LOSS, MEAN_LOSS, Completed, Failed, GitSourc
 from evidence.reading import Bundle
 from evidence.schedule import learning_rate
 from evidence.spec import SpecError, parse
-from evidence.status import STOPPED_UNHEARD, error_in, stopped_after, untold_error
+from evidence.status import KILLED_ON_REQUEST, STOPPED_UNHEARD, error_in, stopped_after, untold_error
 from evidence.verdict import Finding
 
 family = Family("metrics")
@@ -245,6 +246,8 @@ def whole_run(bundle: Bundle) -> Findings:
         yield from differs(reading.EVENTS, "finished.step", 0 if bundle.early else bundle.rows[-1].step, finished.step)
     if isinstance(outcome, Stopped):
         because = STOPPED_UNHEARD if bundle.silent else stopped_after(bundle.event(events.Finished).step)
+        if bundle.silent and outcome.exit_code == -signal.SIGKILL and outcome.because == KILLED_ON_REQUEST:
+            because = KILLED_ON_REQUEST
         yield from differs(reading.MANIFEST, "$.run.outcome.because", because, outcome.because)
     if isinstance(outcome, Failed):
         yield from _error_is_said(bundle, outcome)

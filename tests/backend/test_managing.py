@@ -12,10 +12,11 @@ import pytest
 from evidence import attempts, events, rundir
 from tests import runs
 from tests.backend.client import Client, serving, until
-from tests.backend.conftest import make_settings
+from tests.backend.conftest import delete_index, make_settings
 
 LONG = {"training.steps": 60, "checkpoints.every_steps": 10}
 ENDLESS = {"training.steps": 5000, "checkpoints.every_steps": 10}
+STUBBORN = ("sh", "-c", "trap '' TERM; touch \"$0/up\"; while true; do sleep 0.05; done")
 
 
 def _killed(client: Client, place: Path, overrides: dict[str, Any] = LONG) -> tuple[str, Path]:
@@ -63,7 +64,7 @@ def test_a_resumed_run_waits_for_its_device_and_can_be_taken_back(slow: Client, 
     slow.until_state(busy, "running")
     waiting = slow.post(f"/runs/{run}/resume").json()
     assert (waiting["state"], waiting["queue_position"], waiting["error"]) == ("queued", 1, None)
-    assert waiting["reason"] == "Waits to go on after step 10."
+    assert waiting["reason"] == "Waits to go on after step 10. Waits for the cpu: tiny is running on it."
     assert slow.post(f"/runs/{run}/resume").json()["detail"] == (
         f"run {run} waits to go on already; stop takes that back"
     )
@@ -89,7 +90,7 @@ def test_what_waits_to_go_on_waits_across_a_restart(tmp_path: Path) -> None:
         client.post(f"/runs/{run}/resume")
     with serving(settings) as client:
         shown = client.get(f"/runs/{run}").json()
-        assert (shown["state"], shown["reason"]) == ("queued", "Waits to go on after step 10.")
+        assert (shown["state"], shown["reason"].startswith("Waits to go on after step 10.")) == ("queued", True)
         client.post(f"/runs/{busy}/stop")
         client.until_state(run, "finished")
     # A server that dies between the intent and its index finds it in the folder.
@@ -109,6 +110,101 @@ def test_a_resumed_run_is_stopped_like_any_other(slow: Client, tmp_path: Path) -
     assert slow.post(f"/runs/{run}/resume").status_code == 202
     slow.until(run, lambda item: item["state"] == "running" and item["step"] > 20)
     assert slow.get(f"/runs/{run}").json()["launch"]["attempt"] >= 2
+
+
+def test_of_two_who_stop_at_once_one_wins(tmp_path: Path) -> None:
+    with serving(make_settings(tmp_path, 0.02, trainer_command=STUBBORN)) as client:
+        run = client.launch()
+        runs.wait_for((tmp_path / "home" / "runs" / run / "up").exists)
+        won, lost = _both(lambda: client.post(f"/runs/{run}/stop"))
+        assert (won.status_code, lost.status_code) == (202, 409)
+        assert lost.json()["detail"] == (f"run {run} was asked to stop already; kill does not wait until it has saved")
+        assert client.until_state(run, "stopping")["reason"].startswith("Stop requested")
+        # It does not listen; who cannot wait kills it.
+        first, second = _both(lambda: client.post(f"/runs/{run}/kill"))
+        assert (first.status_code, second.status_code in (202, 409)) == (202, True)
+        ended = client.until_state(run, "stopped")
+        assert ended["reason"] == "Killed on request, with no time to save; what it saved before is kept."
+
+
+def test_a_killed_run_goes_on_from_what_it_saved(slow: Client, tmp_path: Path) -> None:
+    run = slow.launch(overrides=LONG)
+    folder = tmp_path / "home" / "runs" / run
+    runs.wait_for(lambda: b'"step":17,' in runs.log_of(folder))
+    answer = slow.post(f"/runs/{run}/kill")
+    assert answer.status_code == 202, answer.text
+    killed = slow.until_state(run, "stopped", "failed", "finished")
+    assert (killed["state"], killed["step"] >= 17, killed["error"]) == ("stopped", True, None)
+    assert killed["reason"].startswith("Killed on request")
+    assert rundir.read_document(folder / rundir.EXIT)["signal"] == "SIGKILL"
+    again = slow.post(f"/runs/{run}/kill")
+    assert (again.status_code, again.json()["detail"]) == (
+        409,
+        f"run {run} has ended already; there is nothing to kill",
+    )
+    assert slow.post(f"/runs/{run}/resume").status_code == 202
+    ended = slow.until_state(run, "finished", "failed", "stopped", "lost")
+    assert (ended["state"], ended["reason"], ended["launch"]["attempt"]) == ("finished", "", 2)
+    assert (folder / rundir.ATTEMPTS / "1" / rundir.KILL).exists()
+    assert slow.post(f"/runs/{run}/seal", json={"name": "killed"}).status_code == 201
+
+
+def test_a_kill_right_after_the_launch_kills(slow: Client, tmp_path: Path) -> None:
+    """The recorder may have no trainer yet: it reads what was asked."""
+    run = slow.launch(overrides=ENDLESS)
+    assert slow.post(f"/runs/{run}/kill").status_code == 202
+    assert slow.until_state(run, "stopped", "failed", "lost")["reason"].startswith("Killed on request")
+    waiting = [slow.launch(overrides=ENDLESS) for _ in range(2)][1]
+    refused = slow.post(f"/runs/{waiting}/kill")
+    assert (refused.status_code, "stop takes it back" in refused.json()["detail"]) == (409, True)
+    slow.post(f"/runs/{waiting}/stop")
+    assert slow.post(f"/runs/{waiting}/kill").status_code == 409
+    assert slow.post("/runs/x/kill").status_code == 404
+
+
+def test_runs_change_places_in_the_queue(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, 0.02)
+    with serving(settings) as client:
+        busy = client.launch(name="busy", overrides=ENDLESS)
+        a, b, c = (client.launch(name=name, overrides={"training.steps": 5}) for name in "abc")
+        client.until_state(busy, "running")
+        assert _line(client, a, b, c) == [1, 2, 3]
+        reasons = [client.get(f"/runs/{run}").json()["reason"] for run in (a, b, c)]
+        assert reasons == [
+            "Waits for the cpu: busy is running on it.",
+            "Waits for the cpu: busy is running on it and 1 run is before it.",
+            "Waits for the cpu: busy is running on it and 2 runs are before it.",
+        ]
+        moved = client.post(f"/runs/{c}/move", json={"position": 1})
+        assert (moved.status_code, moved.json()["queue_position"]) == (200, 1)
+        assert _line(client, a, b, c) == [2, 3, 1]
+        assert client.post(f"/runs/{a}/move", json={"position": 99}).json()["queue_position"] == 3
+        assert _line(client, a, b, c) == [3, 2, 1]
+        for run in (busy, "x"):
+            assert client.post(f"/runs/{run}/move", json={"position": 1}).status_code in (404, 409)
+        for wrong in ({}, {"position": 0}, {"position": "first"}):
+            assert client.post(f"/runs/{a}/move", json=wrong).status_code == 422
+        # Half of a move, as a server leaves it that dies in it, is mended by the next one.
+        rundir.write_document(tmp_path / "home" / "runs" / a / rundir.TURN, {"turn": b})
+        assert client.post(f"/runs/{b}/move", json={"position": 1}).json()["queue_position"] == 1
+        assert client.post(f"/runs/{c}/move", json={"position": 2}).json()["queue_position"] == 2
+        before = client.get("/runs").json()["runs"]
+    delete_index(tmp_path / "home")
+    with serving(settings) as client:
+        assert until(lambda: _line(client, a, b, c), lambda line: line == [3, 1, 2]) == [3, 1, 2]
+        shown = {run["id"]: run for run in client.get("/runs").json()["runs"]}
+        assert [shown[run["id"]]["queue_position"] for run in before] == [run["queue_position"] for run in before]
+        client.post(f"/runs/{busy}/kill")
+        for run in (a, b, c):
+            client.until_state(run, "finished")
+        started = {
+            name: client.get(f"/runs/{run}").json()["started_at"] for name, run in {"a": a, "b": b, "c": c}.items()
+        }
+        assert sorted("abc", key=lambda name: started[name]) == ["b", "c", "a"]
+
+
+def _line(client: Client, *ids: str) -> list[int | None]:
+    return [client.get(f"/runs/{run}").json()["queue_position"] for run in ids]
 
 
 def test_what_never_spoke_cannot_be_resumed(slow: Client) -> None:

@@ -226,7 +226,7 @@ def test_a_whole_line_as_long_as_the_half_one_before_it_is_read(run: Path, tmp_p
     log.write_bytes(b"x" * len(whole))
     database = Database(tmp_path / "assay.db")
     store = Store(database)
-    queue = Queue(run.parent, store, lambda _: None, lambda _: True)
+    queue = Queue(run.parent, store, lambda _: None, lambda _: True, lambda _: True)
     follower = Follower(run.parent, database, store, queue, Bell(), Witness(run.parent, tmp_path))
     follower.adopt(run)
     with log.open("r+b") as stream:  # as a trainer does that goes on with a run

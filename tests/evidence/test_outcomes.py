@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from evidence import bundle, reading, record, report, rundir
+from evidence.status import KILLED_ON_REQUEST
 from evidence.verify import verify
 from tests import runs
 from tests.evidence import tamper
@@ -31,6 +33,13 @@ def killed_while_training(run: Path) -> None:
     record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.02"])
     runs.wait_for(lambda: b'"step":9,' in runs.log_of(run))
     runs.kill_trainer(run)
+
+
+def killed_on_request(run: Path) -> None:
+    record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.02"])
+    runs.wait_for(lambda: b'"step":9,' in runs.log_of(run))
+    assert record.request_kill(run)
+    runs.wait_for((run / rundir.EXIT).exists)
 
 
 def lost(run: Path) -> None:
@@ -80,6 +89,7 @@ ENDS: dict[str, tuple[Callable[[Path], None], str, str]] = {
                              "A run that failed: NonFiniteLoss while training: the loss became nan; lower optimizer.learning_rate. "
                              "Gemma-architecture model of 6.5 k parameters, 12 of 30 steps on 1 CPU device"),
     "killed in the middle": (killed_while_training, "failed", f"A run that failed: Killed while training: {runs.KILLED} Gemma"),
+    "killed on request": (killed_on_request, "stopped", f"A run that was stopped: {KILLED_ON_REQUEST} Gemma"),
     "lost in the middle": (lost, "lost", "A run that was lost: Ended; its exit code is unknown, because its recorder was gone by then. What it wrote is kept. Gemma"),
     "done, and nobody saw how": (done_unseen, "lost", f'A run that was lost: {UNSEEN} Its log ends with "finished: completed" after step 30. Gemma'),
     "failed before its first step": (stand_in("--fail-at", "0"), "failed",
@@ -169,6 +179,8 @@ FORGED: list[tuple[str, str, Change, str]] = [
     ("failed in the middle", "an error that is kept quiet",
      set_value(MANIFEST, "run.outcome.said", {"kind": "silent", "because": "it said no word"}), "MET-09"),
     ("killed in the middle", "a kill called a mishap", set_value(MANIFEST, "run.outcome.error_type", "Mishap"), "MET-09"),
+    ("killed on request", "a kill that the exit code does not bear out", set_value(MANIFEST, "run.outcome.exit_code", -15), "MET-09"),
+    ("killed on request", "a kill called another end", set_value(MANIFEST, "run.outcome.because", "It had converged."), "MET-09"),
     ("failed before its first step", "events that the log does not have",
      edit_lines(reading.EVENTS, lambda rows: rows.pop(2) and None), "MET-04"),
     ("failed before its first word", "a log of rows behind it",
@@ -241,6 +253,13 @@ def ended_after_its_last_word(run: Path) -> None:
     runs.record(run, ["sh", "-c", script])
 
 
+def killed_after_its_last_word(run: Path) -> None:
+    """Who asked for it was late: the steps were done and said to be."""
+    kill = json.dumps({"time": "2999-01-01T00:00:00.000000Z"})
+    script = f"{' '.join([*runs.STAND_IN, str(run)])} ; echo '{kill}' > {run / rundir.KILL} ; kill -9 $$"
+    runs.record(run, ["sh", "-c", script])
+
+
 def lost_after_its_last_word(run: Path) -> None:
     record.launch(run, [*runs.STAND_IN, str(run), "--step-seconds", "0.02"])
     runs.wait_for(lambda: b'"step":9,' in runs.log_of(run))
@@ -252,6 +271,7 @@ def lost_after_its_last_word(run: Path) -> None:
 
 @pytest.mark.parametrize(("end", "begins"), [
     (ended_after_its_last_word, "A run that failed: Killed while evaluating: The trainer was killed by SIGSEGV."),
+    (killed_after_its_last_word, f"A run that failed: Killed while evaluating: {runs.KILLED}"),
     (lost_after_its_last_word, "A run that was lost: "),
 ])  # fmt: skip
 def test_a_last_word_is_not_how_it_ended(tmp_path: Path, end: Callable[[Path], None], begins: str) -> None:

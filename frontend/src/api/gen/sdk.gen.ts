@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateReplayData, CreateReplayErrors, CreateReplayResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteRunData, DeleteRunErrors, DeleteRunResponses, DownloadEvidenceBagData, DownloadEvidenceBagErrors, DownloadEvidenceBagResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, EmptyTrashData, EmptyTrashErrors, EmptyTrashResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ImportEvidenceData, ImportEvidenceErrors, ImportEvidenceResponses, LabelRunData, LabelRunErrors, LabelRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, ListSchemasData, ListSchemasErrors, ListSchemasResponses, ListTrashData, ListTrashErrors, ListTrashResponses, PurgeRunData, PurgeRunErrors, PurgeRunResponses, RemoveEvidenceData, RemoveEvidenceErrors, RemoveEvidenceResponses, RerunRunData, RerunRunErrors, RerunRunResponses, RestoreRunData, RestoreRunErrors, RestoreRunResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, SealRunData, SealRunErrors, SealRunResponses, ShowColumnsData, ShowColumnsErrors, ShowColumnsResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowReplayData, ShowReplayErrors, ShowReplayLogData, ShowReplayLogErrors, ShowReplayLogResponses, ShowReplayResponses, ShowRunData, ShowRunErrors, ShowRunResponses, ShowSchemaData, ShowSchemaErrors, ShowSchemaResponses, ShowSystemData, ShowSystemErrors, ShowSystemResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
+import type { CancelPreflightData, CancelPreflightErrors, CancelPreflightResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CreatePreflightData, CreatePreflightErrors, CreatePreflightResponses, CreateReplayData, CreateReplayErrors, CreateReplayResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteRunData, DeleteRunErrors, DeleteRunResponses, DownloadEvidenceBagData, DownloadEvidenceBagErrors, DownloadEvidenceBagResponses, DownloadEvidenceData, DownloadEvidenceErrors, DownloadEvidenceResponses, EmptyTrashData, EmptyTrashErrors, EmptyTrashResponses, ExportRunData, ExportRunErrors, ExportRunResponses, ImportEvidenceData, ImportEvidenceErrors, ImportEvidenceResponses, KillRunData, KillRunErrors, KillRunResponses, LabelRunData, LabelRunErrors, LabelRunResponses, ListCheckpointsData, ListCheckpointsErrors, ListCheckpointsResponses, ListConfigsData, ListConfigsErrors, ListConfigsResponses, ListEvaluationsData, ListEvaluationsErrors, ListEvaluationsResponses, ListEvidenceData, ListEvidenceErrors, ListEvidenceResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListPreflightsData, ListPreflightsErrors, ListPreflightsResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSamplesData, ListSamplesErrors, ListSamplesResponses, ListSchemasData, ListSchemasErrors, ListSchemasResponses, ListTrashData, ListTrashErrors, ListTrashResponses, MoveRunData, MoveRunErrors, MoveRunResponses, PurgeRunData, PurgeRunErrors, PurgeRunResponses, RemoveEvidenceData, RemoveEvidenceErrors, RemoveEvidenceResponses, RerunRunData, RerunRunErrors, RerunRunResponses, RestoreRunData, RestoreRunErrors, RestoreRunResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, SealRunData, SealRunErrors, SealRunResponses, ShowColumnsData, ShowColumnsErrors, ShowColumnsResponses, ShowEvidenceData, ShowEvidenceErrors, ShowEvidenceFileData, ShowEvidenceFileErrors, ShowEvidenceFileResponses, ShowEvidenceResponses, ShowHealthData, ShowHealthErrors, ShowHealthResponses, ShowLogData, ShowLogErrors, ShowLogResponses, ShowMetricsData, ShowMetricsErrors, ShowMetricsResponses, ShowPreflightData, ShowPreflightErrors, ShowPreflightLogData, ShowPreflightLogErrors, ShowPreflightLogResponses, ShowPreflightReportData, ShowPreflightReportErrors, ShowPreflightReportResponses, ShowPreflightResponses, ShowReplayData, ShowReplayErrors, ShowReplayLogData, ShowReplayLogErrors, ShowReplayLogResponses, ShowReplayResponses, ShowRunData, ShowRunErrors, ShowRunResponses, ShowSchemaData, ShowSchemaErrors, ShowSchemaResponses, ShowSystemData, ShowSystemErrors, ShowSystemResponses, StopRunData, StopRunErrors, StopRunResponses, StreamData, StreamErrors, StreamResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -245,6 +245,13 @@ export const listEvaluations = <ThrowOnError extends boolean = true>(options: Op
 export const exportRun = <ThrowOnError extends boolean = true>(options: Options<ExportRunData, ThrowOnError>): RequestResult<ExportRunResponses, ExportRunErrors, ThrowOnError> => (options.client ?? client).get<ExportRunResponses, ExportRunErrors, ThrowOnError>({ url: '/runs/{id}/export.csv', ...options });
 
 /**
+ * Kill Run
+ *
+ * End a run at once, by SIGKILL to its trainer's processes, without saving. What it saved before is kept.
+ */
+export const killRun = <ThrowOnError extends boolean = true>(options: Options<KillRunData, ThrowOnError>): RequestResult<KillRunResponses, KillRunErrors, ThrowOnError> => (options.client ?? client).post<KillRunResponses, KillRunErrors, ThrowOnError>({ url: '/runs/{id}/kill', ...options });
+
+/**
  * Show Log
  *
  * A piece of what the trainer printed.
@@ -257,6 +264,20 @@ export const showLog = <ThrowOnError extends boolean = true>(options: Options<Sh
  * Columns of the run's steps. In buckets, no extreme value is lost, nor is a step whose value was no number.
  */
 export const showMetrics = <ThrowOnError extends boolean = true>(options: Options<ShowMetricsData, ThrowOnError>): RequestResult<ShowMetricsResponses, ShowMetricsErrors, ThrowOnError> => (options.client ?? client).get<ShowMetricsResponses, ShowMetricsErrors, ThrowOnError>({ url: '/runs/{id}/metrics', ...options });
+
+/**
+ * Move Run
+ *
+ * Give a run that waits another place in the queue of its device.
+ */
+export const moveRun = <ThrowOnError extends boolean = true>(options: Options<MoveRunData, ThrowOnError>): RequestResult<MoveRunResponses, MoveRunErrors, ThrowOnError> => (options.client ?? client).post<MoveRunResponses, MoveRunErrors, ThrowOnError>({
+    url: '/runs/{id}/move',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
 
 /**
  * List Predictions

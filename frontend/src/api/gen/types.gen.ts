@@ -1060,6 +1060,18 @@ export type MetricsBlock = {
 };
 
 /**
+ * MoveRequest
+ */
+export type MoveRequest = {
+    /**
+     * Position
+     *
+     * 1: next on its device; beyond the end counts as the end
+     */
+    position: number;
+};
+
+/**
  * NoEstimate
  */
 export type NoEstimate = {
@@ -4254,6 +4266,60 @@ export type ExportRunResponses = {
 
 export type ExportRunResponse = ExportRunResponses[keyof ExportRunResponses];
 
+export type KillRunData = {
+    body?: never;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}/kill';
+};
+
+export type KillRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type KillRunError = KillRunErrors[keyof KillRunErrors];
+
+export type KillRunResponses = {
+    /**
+     * Successful Response
+     */
+    202: Run;
+};
+
+export type KillRunResponse = KillRunResponses[keyof KillRunResponses];
+
 export type ShowLogData = {
     body?: never;
     path: {
@@ -4403,6 +4469,60 @@ export type ShowMetricsResponses = {
 };
 
 export type ShowMetricsResponse = ShowMetricsResponses[keyof ShowMetricsResponses];
+
+export type MoveRunData = {
+    body: MoveRequest;
+    path: {
+        /**
+         * Id
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/runs/{id}/move';
+};
+
+export type MoveRunErrors = {
+    /**
+     * Bad Request
+     */
+    400: Problem;
+    /**
+     * Forbidden
+     */
+    403: Problem;
+    /**
+     * Not Found
+     */
+    404: Problem;
+    /**
+     * Conflict
+     */
+    409: Problem;
+    /**
+     * Request Entity Too Large
+     */
+    413: Problem;
+    /**
+     * Unsupported Media Type
+     */
+    415: Problem;
+    /**
+     * Unprocessable Entity
+     */
+    422: Problem;
+};
+
+export type MoveRunError = MoveRunErrors[keyof MoveRunErrors];
+
+export type MoveRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: Run;
+};
+
+export type MoveRunResponse = MoveRunResponses[keyof MoveRunResponses];
 
 export type ListPredictionsData = {
     body?: never;

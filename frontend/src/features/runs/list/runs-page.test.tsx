@@ -67,6 +67,24 @@ describe('runs', () => {
     expect(screen.getByText('Live')).toBeVisible()
   })
 
+  test('a row that waits says for what, and is moved', async () => {
+    const reason = 'Waits for the cpu: tiny is running on it and 1 run is before it.'
+    withRuns(aSummary(), { ...queued, reason })
+    const asked: unknown[] = []
+    server.use(
+      http.post(`${ORIGIN}/runs/q/move`, async ({ request }) => {
+        asked.push(await request.json())
+        return HttpResponse.json(aRun({ ...queued, queue_position: 1 }))
+      }),
+    )
+    const { user } = visit('/runs')
+    expect(await screen.findByText(reason)).toBeVisible()
+    expect(screen.queryByRole('button', { name: 'Later: tiny' })).toBeNull()
+    await user.click(screen.getByRole('button', { name: 'Earlier: waiting' }))
+    await user.click(screen.getByRole('button', { name: 'Later: waiting' }))
+    await waitFor(() => expect(asked).toEqual([{ position: 1 }, { position: 3 }]))
+  })
+
   test('words and state narrow the list and stand in the address', async () => {
     withRuns(aSummary(), failed, queued)
     const { user, address } = visit('/runs')

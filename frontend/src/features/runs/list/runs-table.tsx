@@ -7,6 +7,7 @@ import { classes } from '../../../ui/classes.ts'
 import { count, duration, loss, percent, short } from '../../../ui/format.ts'
 import { Progress } from '../../../ui/progress.tsx'
 import { Ago } from '../../../ui/time.tsx'
+import { QueueMoves, useMove } from '../queue-moves.tsx'
 import { Spark } from '../spark.tsx'
 import { Alerts, configName, isLive, progressTone, StateBadge } from '../state.tsx'
 
@@ -78,6 +79,7 @@ interface RunRowProps {
 }
 
 const RunRow = memo(function RunRow({ run, index, current }: RunRowProps) {
+  const move = useMove(run)
   return (
     <tr
       aria-rowindex={index + 2}
@@ -125,7 +127,13 @@ const RunRow = memo(function RunRow({ run, index, current }: RunRowProps) {
         </div>
       </td>
       <td className={CELL}>
-        <Spark values={run.spark} />
+        {run.state === 'queued' ? (
+          <div className="relative z-1 -ml-2">
+            <QueueMoves signs run={run} move={move} />
+          </div>
+        ) : (
+          <Spark values={run.spark} />
+        )}
       </td>
       <td className={`${NUMBER} font-medium`}>{loss(run.loss)}</td>
       <td className={NUMBER}>{percent(run.exact_match)}</td>

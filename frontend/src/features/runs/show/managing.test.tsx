@@ -8,6 +8,16 @@ import { answer, ORIGIN, refuse, server } from '../../../test/server.ts'
 
 const PAGE = `/runs/${RUN_ID}`
 
+const aCheckpoint = {
+  time: '2026-01-31T12:01:00Z',
+  path: 'checkpoints/step_000010',
+  bytes: 1,
+  tree_sha256: '',
+  parameters_digest: '',
+  optimizer_digest: '',
+  seconds: 1,
+}
+
 function withRun(change: Partial<Run>): void {
   server.use(answer('/runs/:id', aRun({ ended_at: '2026-01-31T12:02:00Z', ...change })))
 }
@@ -41,6 +51,68 @@ describe('managing a run', () => {
     expect(asked).toHaveLength(1)
     await user.click(screen.getByRole('button', { name: 'Stop' }))
     expect(await screen.findByText('It leaves the queue. What it has done so far is kept.')).toBeVisible()
+  })
+
+  test('from where one goes on is said before it does', async () => {
+    withRun({ state: 'failed', reason: 'it broke' })
+    const at = (step: number, on_disk: boolean) => ({ ...aCheckpoint, step, on_disk })
+    server.use(answer('/runs/:id/checkpoints', { checkpoints: [at(10, false), at(1200, true), at(1300, false)] }))
+    visit(PAGE)
+    expect(await screen.findByRole('button', { name: 'Resume after step 1,200' })).toBeVisible()
+  })
+
+  test('one that waits says for what, and is moved', async () => {
+    const reason = 'Waits for the cpu: other is running on it and 1 run is before it.'
+    withRun({ state: 'queued', queue_position: 2, reason })
+    const asked = take('post', `${PAGE}/move`, 200, { state: 'queued', queue_position: 1, reason: 'Next.' })
+    const { user } = visit(PAGE)
+    expect(await screen.findByText(reason)).toBeVisible()
+    expect(screen.queryByRole('button', { name: 'Kill' })).toBeNull()
+    await user.click(screen.getByRole('button', { name: 'Later' }))
+    expect(await screen.findByText('Next.')).toBeVisible()
+    expect(screen.getByRole('button', { name: 'To the front' })).toBeDisabled()
+    expect(screen.getByRole('button', { name: 'Earlier' })).toBeDisabled()
+    server.use(refuse('post', `${PAGE}/move`, { status: 409, detail: 'run x does not wait in the queue' }))
+    await user.click(screen.getByRole('button', { name: 'Later' }))
+    expect(await screen.findByText('run x does not wait in the queue')).toBeVisible()
+    expect(asked).toEqual([{ position: 3 }])
+  })
+
+  test.each([
+    ['Earlier', 2],
+    ['To the front', 1],
+  ])('one that waits goes %s', async (name, position) => {
+    withRun({ state: 'queued', queue_position: 3, reason: '' })
+    const asked = take('post', `${PAGE}/move`, 200, { state: 'queued', queue_position: position, reason: '' })
+    const { user } = visit(PAGE)
+    expect(await screen.findByText('It is about to start.')).toBeVisible()
+    await user.click(screen.getByRole('button', { name }))
+    await waitFor(() => expect(asked).toEqual([{ position }]))
+  })
+
+  test('one that does not stop is killed, after a word of what that costs', async () => {
+    withRun({ state: 'stopping', reason: 'Stop requested.' })
+    const asked = take('post', `${PAGE}/kill`, 202, { state: 'stopped', reason: 'Killed on request.' })
+    const { user } = visit(PAGE)
+    expect(await screen.findByRole('button', { name: 'Stopping' })).toBeDisabled()
+    await user.click(screen.getByRole('button', { name: 'Kill' }))
+    expect(await screen.findByText(/no checkpoint is waited for/)).toBeVisible()
+    await user.click(screen.getByRole('button', { name: 'Keep running' }))
+    expect(asked).toHaveLength(0)
+    await user.click(screen.getByRole('button', { name: 'Kill' }))
+    await user.click(await screen.findByRole('button', { name: 'Kill the run' }))
+    expect(await screen.findByText('Killed on request.')).toBeVisible()
+    expect(screen.queryByRole('button', { name: 'Kill' })).toBeNull()
+    expect(asked).toHaveLength(1)
+  })
+
+  test('a kill that comes too late is said', async () => {
+    server.use(refuse('post', `${PAGE}/kill`, { status: 409, detail: 'run x has ended already' }))
+    const { user } = visit(PAGE)
+    await user.click(await screen.findByRole('button', { name: 'Kill' }))
+    await user.click(await screen.findByRole('button', { name: 'Kill the run' }))
+    expect(await screen.findByText('The run was not killed.')).toBeVisible()
+    expect(screen.getByText('run x has ended already')).toBeVisible()
   })
 
   test('why one cannot go on is said', async () => {

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { Archive, Copy, Stamp, StopCircle } from 'lucide-react'
+import { Archive, Copy, OctagonX, Stamp, StopCircle } from 'lucide-react'
 import { useState } from 'react'
 import type { Run } from '../../../api/types.ts'
 import { Badge } from '../../../ui/badge.tsx'
@@ -18,7 +18,7 @@ import { SealDialog } from './seal-dialog.tsx'
 import { StopDialog } from './stop-dialog.tsx'
 
 export function RunHead({ run }: { readonly run: Run }) {
-  const [asking, setAsking] = useState<'stop' | 'rerun' | 'seal'>()
+  const [asking, setAsking] = useState<'stop' | 'kill' | 'rerun' | 'seal'>()
   const live = isLive(run.state)
   return (
     <header className="grid gap-4">
@@ -47,6 +47,11 @@ export function RunHead({ run }: { readonly run: Run }) {
           {live && (
             <Button look="danger" disabled={run.state === 'stopping'} onClick={() => setAsking('stop')}>
               <StopCircle aria-hidden size={15} /> {run.state === 'stopping' ? 'Stopping' : 'Stop'}
+            </Button>
+          )}
+          {live && run.state !== 'queued' && (
+            <Button look="danger" onClick={() => setAsking('kill')}>
+              <OctagonX aria-hidden size={15} /> Kill
             </Button>
           )}
           {!live && run.state !== 'finished' && <ResumeButton run={run} />}
@@ -86,7 +91,9 @@ export function RunHead({ run }: { readonly run: Run }) {
           <Figure term="Commit" value={<Commit run={run} />} />
         </dl>
       </div>
-      {asking === 'stop' && <StopDialog run={run} onClose={() => setAsking(undefined)} />}
+      {(asking === 'stop' || asking === 'kill') && (
+        <StopDialog run={run} how={asking} onClose={() => setAsking(undefined)} />
+      )}
       {asking === 'rerun' && <RerunDialog run={run} onClose={() => setAsking(undefined)} />}
       {asking === 'seal' && <SealDialog run={run} onClose={() => setAsking(undefined)} />}
     </header>

@@ -13,6 +13,7 @@ import { CheckpointsTab } from './checkpoints-tab.tsx'
 import { ConfigTab } from './config-tab.tsx'
 import { FailureReason } from './failure-reason.tsx'
 import { LogTab } from './log-tab.tsx'
+import { QueuePlace } from './queue-place.tsx'
 import type { RunFeed } from './run-feed.ts'
 import { RunHead } from './run-head.tsx'
 import { SamplesTab } from './samples-tab.tsx'
@@ -74,7 +75,8 @@ function RunView({ run, feed }: { readonly run: Run; readonly feed: RunFeed | un
     <div className="grid min-w-0 grid-cols-1 gap-5">
       <RunHead run={run} />
       {run.state === 'failed' && <FailureReason run={run} />}
-      {run.state !== 'failed' && run.reason && <Notice tone="neutral" title={run.reason} />}
+      {run.state === 'queued' && <QueuePlace run={run} />}
+      {run.state !== 'failed' && run.state !== 'queued' && run.reason && <Notice tone="neutral" title={run.reason} />}
       {run.alerts.map((alert) => (
         <Notice key={alert.code} tone="warn" title={alert.message}>
           Noticed <Ago time={alert.since} />

@@ -4,14 +4,23 @@ import type { Run } from '../../../api/types.ts'
 import { Button } from '../../../ui/button.tsx'
 import { Dialog } from '../../../ui/dialog.tsx'
 import { Failure } from '../../../ui/notice.tsx'
-import { runQuery } from '../queries.ts'
+import { keepRun } from '../queries.ts'
 
-export function StopDialog({ run, onClose }: { readonly run: Run; readonly onClose: () => void }) {
+interface StopDialogProps {
+  readonly run: Run
+  /** `stop` lets the trainer save; `kill` does not wait for that. */
+  readonly how: 'stop' | 'kill'
+  readonly onClose: () => void
+}
+
+/** Asks once more before a run is ended, and says what each way of ending it keeps. */
+export function StopDialog({ run, how, onClose }: StopDialogProps) {
   const queries = useQueryClient()
-  const stop = useMutation({
-    mutationFn: () => api.stopRun(run.id),
+  const kill = how === 'kill'
+  const end = useMutation({
+    mutationFn: () => (kill ? api.killRun(run.id) : api.stopRun(run.id)),
     onSuccess: (answer) => {
-      queries.setQueryData(runQuery(run.id).queryKey, answer)
+      keepRun(queries, answer)
       onClose()
     },
   })
@@ -19,24 +28,26 @@ export function StopDialog({ run, onClose }: { readonly run: Run; readonly onClo
     <Dialog
       open
       onClose={onClose}
-      title={`Stop ${run.name}?`}
-      description={
-        run.state === 'queued'
-          ? 'It leaves the queue. What it has done so far is kept.'
-          : 'The trainer saves a checkpoint and ends. What it has done so far is kept and can be sealed, or resumed.'
-      }
+      title={`${kill ? 'Kill' : 'Stop'} ${run.name}?`}
+      description={kill ? KILLED : run.state === 'queued' ? WAITS : STOPPED}
     >
-      {stop.error && (
+      {end.error && (
         <div className="mt-4">
-          <Failure title="The run was not stopped." reason={stop.error.message} />
+          <Failure title={`The run was not ${kill ? 'killed' : 'stopped'}.`} reason={end.error.message} />
         </div>
       )}
-      <div className="mt-5 flex justify-end gap-2">
+      <div className="mt-5 flex flex-wrap justify-end gap-2">
         <Button onClick={onClose}>Keep running</Button>
-        <Button look="danger" disabled={stop.isPending} onClick={() => stop.mutate()}>
-          Stop the run
+        <Button look="danger" disabled={end.isPending} onClick={() => end.mutate()}>
+          {kill ? 'Kill the run' : 'Stop the run'}
         </Button>
       </div>
     </Dialog>
   )
 }
+
+const WAITS = 'It leaves the queue. What it has done so far is kept.'
+const STOPPED =
+  'The trainer saves a checkpoint and ends. What it has done so far is kept and can be sealed, or resumed.'
+const KILLED =
+  'It ends at once; no checkpoint is waited for. What it logged is kept and can be sealed, but it can go on only from the newest checkpoint that it has saved already.'
