@@ -29,7 +29,9 @@ test('runs are moved in the queue, killed, run again, renamed, deleted and resto
   await page.goto('/runs')
   const row = (name: string) => page.getByRole('row', { name: new RegExp(name) })
   await expect(row('managed-second')).toContainText('Queued · place 2')
-  await expect(row('managed-second')).toContainText(/Waits for the cpu: managed-busy is \w+ on it and 1 run is before it/)
+  await expect(row('managed-second')).toContainText(
+    /Waits for the cpu: managed-busy is \w+ on it and 1 run is before it/,
+  )
   await page.getByRole('button', { name: 'Earlier: managed-second' }).click()
   await expect(row('managed-second')).toContainText('Queued · next')
   await expect(row('managed-first')).toContainText('Queued · place 2')
