@@ -84,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
     verify.set_defaults(act=_verify)
 
+    notebook = commands.add_parser("notebook", help="write the notebook of a rented session, and the source it runs")
+    notebook.add_argument("--out", type=Path, metavar="FILE", help="where to write it (kaggle_submission.ipynb)")
+    notebook.add_argument("--archive", type=Path, metavar="FILE", help="write the source there, to be attached")
+    notebook.add_argument("--unpinned", action="store_true", help="take any commit that an attached archive proves")
+    notebook.add_argument("--config", default="", help="what to train (submission_tpu)")
+    notebook.add_argument("--name", default="", help="what to call the run and its bundle (m37_v1)")
+    notebook.add_argument("--smoke", action="store_true", help="run the same cells on a CPU, with smoke_tiny")
+    notebook.set_defaults(act=_notebook)
+
     submission = commands.add_parser("submission", help="the submission's definition of done")
     status = submission.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "status", help="each item proven, open, or impossible here, with its evidence"
@@ -303,6 +312,32 @@ def _verify(options: argparse.Namespace) -> int:
     draw = ["--draw", options.draw] if options.draw else []
     flags = [f"--{name}" for name in ("json", "quick", "replay") if getattr(options, name)]
     return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *draw, *flags])
+
+
+def _notebook(options: argparse.Namespace) -> int:
+    from evidence import notebook, source_archive
+
+    values = {
+        "smoke": options.smoke,
+        "run_name": options.name,
+        "config": options.config and f"{_config(options.config)}",
+    }
+    values = {name: value for name, value in values.items() if value}
+    out = options.out or Path("kaggle_submission.ipynb")
+    if options.unpinned:
+        parameters = notebook.Parameters(**values)
+    else:
+        try:
+            archive = source_archive.pack()
+        except source_archive.CannotPack as error:
+            return _fail(str(error))
+        parameters = notebook.pinned(archive, embed=options.archive is None, **values)
+        if options.archive:
+            options.archive.write_bytes(archive.data)
+            print(f"Wrote {options.archive}: commit {archive.commit}, {len(archive.data):,} bytes, to be attached")
+    out.write_bytes(notebook.build(parameters))
+    print(f"Wrote {out}: " + ("any commit" if options.unpinned else f"commit {parameters.commit}"))
+    return 0
 
 
 def _submission_status(options: argparse.Namespace) -> int:

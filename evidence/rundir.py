@@ -117,20 +117,23 @@ def create(
     preflight: Path | None = None,
     rehearsed: Rehearsed | None = None,
     witness: Callable[[Ask], str] = lambda _: "",
+    run_id: str = "",
+    nonce: str = "",
 ) -> Path:
     """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
 
     ``config`` is the declared config's path relative to the repository (or what it was called, if it has none);
     ``preflight`` a report of the same step, of which the run keeps a copy; ``witness`` says with which receipt it
-    issues the nonce, "" for none.
+    issues the nonce, "" for none. ``run_id`` and ``nonce``: those that somebody else gave the run already, "" for new
+    ones; raises FileExistsError where there is a run of that id, ValueError where it is none.
     """
     root.mkdir(parents=True, exist_ok=True)
-    moment, draft = reserve(root)
+    moment, draft = claim(root, run_id) if run_id else reserve(root)
     ask = Ask(
         run_id=draft.name.removeprefix(DRAFT),
         name=name or spec.name,
         created_at=moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        nonce=secrets.token_hex(32),
+        nonce=nonce or secrets.token_hex(32),
         config=config,
         config_sha256=canonical.sha256(config_text.encode()),
         overrides=overrides,
@@ -166,6 +169,22 @@ def reserve(root: Path) -> tuple[datetime, Path]:
         if not (root / run_id).exists():
             return moment, root / f"{DRAFT}{run_id}"
         (root / f"{DRAFT}{run_id}").rmdir()
+
+
+def claim(root: Path, run_id: str) -> tuple[datetime, Path]:
+    """As ``reserve``, for an id that was given elsewhere: it says itself at which moment.
+
+    Raises FileExistsError or ValueError.
+    """
+    moment = datetime.strptime(run_id, "%Y%m%d-%H%M%S-%f").replace(tzinfo=UTC)
+    if not RUN_ID.fullmatch(run_id):
+        raise ValueError(f"{run_id} is no run's id")
+    draft = root / f"{DRAFT}{run_id}"
+    draft.mkdir()
+    if (root / run_id).exists():
+        draft.rmdir()
+        raise FileExistsError(f"there is a run {run_id} already")
+    return moment, draft
 
 
 def read_ask(run: Path) -> Ask:
