@@ -122,7 +122,7 @@ def sweep(run: Path, reason: str = "") -> int:
             rundir.write_document(run / rundir.LOST, {"time": events.now(), "reason": reason})
     except (OSError, JsonError, LookupError, TypeError, ValueError):
         return 0
-    return processes.end(processes.of_run(run.name, attempt), LEFT_BEHIND_GRACE_SECONDS)
+    return processes.end(processes.of_run(run, attempt), LEFT_BEHIND_GRACE_SECONDS)
 
 
 def record(run: Path, command: list[str], *, resume: bool = False) -> int:
@@ -139,13 +139,14 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
     if resume:
         with attempts.next_one(run) as number:
             rundir.write_document(run / rundir.LAUNCH, _launch(run, command, started_at, number))
-        processes.end(processes.of_run(run.name, number - 1), LEFT_BEHIND_GRACE_SECONDS)
+        processes.end(processes.of_run(run, number - 1), LEFT_BEHIND_GRACE_SECONDS)
     else:
         _claim(run, _launch(run, command, started_at, number))
     environment = {
         **provenance.child_environment(),
         "PYTHONUNBUFFERED": "1",
         processes.RUN_ID: run.name,
+        processes.RUN_FOLDER: str(run.resolve()),
         processes.RUN_ATTEMPT: str(number),
     }
     processes.adopt_orphans()
@@ -193,7 +194,7 @@ def _end_the_rest(run: Path, attempt: int) -> int:
     """End what the trainer left behind: in its group, below this process, or with its run's id; how many there were."""
     below = [process for item in processes.below(os.getpid()) if (process := identity(item.pid))]
     known = {process["pid"] for process in below}
-    marked = [process for process in processes.of_run(run.name, attempt) if process["pid"] not in known]
+    marked = [process for process in processes.of_run(run, attempt) if process["pid"] not in known]
     return processes.end([*below, *marked], LEFT_BEHIND_GRACE_SECONDS)
 
 
