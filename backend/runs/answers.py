@@ -311,4 +311,10 @@ class Restart(BaseModel):
     run: str
 
 
-StreamEvent = Hello | Restart | RunSummary | MetricsBlock | EventsBlock | LogBlock
+class Gone(BaseModel):
+    """The run was moved to the trash, or its folder is gone."""
+
+    run: str
+
+
+StreamEvent = Hello | Restart | Gone | RunSummary | MetricsBlock | EventsBlock | LogBlock

@@ -83,6 +83,18 @@ def test_a_listing_stream_tells_of_runs_it_does_not_follow(client: Client) -> No
     assert {message.event for message in seen} == {"summary"}
 
 
+def test_a_listing_stream_tells_that_a_run_is_gone_and_that_it_came_back(client: Client) -> None:
+    run = client.launch()
+    for messages in (client.messages(list=1), client.messages(runs=run)):
+        _until(messages, _ended)
+        assert client.delete(f"/runs/{run}").status_code == 204
+        seen = _until(messages, lambda seen: seen[-1].event == "gone")
+        assert seen[-1].data == {"run": run}
+        assert client.post(f"/trash/{run}/restore").status_code == 200
+        seen = _until(messages, _ended)
+        assert not [message for message in seen if message.event == "gone"]
+
+
 def test_an_unknown_run_is_refused_before_the_stream_begins(quiet: Client) -> None:
     response = quiet.get("/stream", params={"runs": "20260101-000000-abcdef"})
     assert response.status_code == 404

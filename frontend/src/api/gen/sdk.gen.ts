@@ -355,7 +355,7 @@ export const showSchema = <ThrowOnError extends boolean = true>(options: Options
 /**
  * Stream
  *
- * Server-sent events: hello, summary, metrics, events, log. ``id`` is the cursor to resume at.
+ * Server-sent events: hello, gone, summary, metrics, events, log. ``id`` is the cursor to resume at.
  */
 export const stream = <ThrowOnError extends boolean = true>(options?: Options<StreamData, ThrowOnError, unknown>): Promise<ServerSentEventsResult<StreamResponses>> => (options?.client ?? client).sse.get<StreamResponses, StreamErrors, ThrowOnError>({ url: '/stream', ...options });
 

@@ -831,6 +831,18 @@ export type Fits = {
 };
 
 /**
+ * Gone
+ *
+ * The run was moved to the trash, or its folder is gone.
+ */
+export type Gone = {
+    /**
+     * Run
+     */
+    run: string;
+};
+
+/**
  * Health
  */
 export type Health = {

@@ -5,6 +5,7 @@ import { type Columns, createColumns } from '../../../chart/columns.ts'
 
 export interface FeedListener {
   summary(summary: RunSummary): void
+  gone(): void
   /** Kinds of the events that came: there is more to ask for. */
   happened(kinds: ReadonlySet<string>): void
 }
@@ -32,6 +33,7 @@ export function openRunFeed(id: string, listener: FeedListener): RunFeed {
     run: id,
     log: true,
     summary: listener.summary,
+    gone: listener.gone,
     metrics(block) {
       if (columns.append(block.columns) > 0) changed()
     },

@@ -52,6 +52,16 @@ describe('a run', () => {
     expect(document.title).toBe('tiny · running · Assay')
   })
 
+  test('that it was deleted elsewhere is said', async () => {
+    visit(PAGE)
+    await screen.findByText('2.412')
+    const source = await stream()
+    server.use(refuse('get', '/runs/:id', { status: 404, detail: 'there is no run x' }))
+    source.send('gone', { run: RUN_ID })
+    expect(await screen.findByText('there is no run x')).toBeVisible()
+    expect(screen.getByText('2.412')).toBeVisible()
+  })
+
   test('before its first step the phases show how far it is', async () => {
     withRun({ step: 0, phase: 'compiling', loss: null, eta_seconds: null })
     visit(PAGE)

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
-import { keepSummary, runQuery, runsQuery } from '../queries.ts'
+import { dropRun, keepSummary, runQuery, runsQuery } from '../queries.ts'
 import { openRunFeed, type RunFeed } from './run-feed.ts'
 
 /** Events that only say what the summary says too. */
@@ -23,6 +23,7 @@ export function useRun(id: string) {
         if (state && state !== summary.state) refresh()
         state = summary.state
       },
+      gone: () => dropRun(queries, id),
       happened(kinds) {
         for (const kind of ['checkpoint', 'evaluation', 'sample']) if (kinds.has(kind)) refresh(kind)
         if ([...kinds].some((kind) => !QUIET.has(kind))) refresh()
