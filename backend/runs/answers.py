@@ -94,7 +94,7 @@ class SealRequest(BaseModel):
 class Alert(BaseModel):
     """What a watcher noticed, and holds or held when the run ended."""
 
-    code: str = Field(description="not_finite, divergence, no_step, throughput or disk")
+    code: str = Field(description="not_finite, divergence, no_step, silent, throughput or disk")
     message: str
     since: str
 

@@ -13,7 +13,7 @@ export type Alert = {
     /**
      * Code
      *
-     * not_finite, divergence, no_step, throughput or disk
+     * not_finite, divergence, no_step, silent, throughput or disk
      */
     code: string;
     /**
