@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,17 @@ def test_a_stream_resumes_behind_the_last_message_it_sent(slow: Client) -> None:
 def test_history_is_the_same_read_as_live(finished: tuple[Client, str, Callable[[], Path]]) -> None:
     client, run, _ = finished
     assert _steps(_until(client.messages(runs=run), lambda seen: _steps(seen)[-1:] == [40])) == list(range(1, 41))
+
+
+def test_a_stream_goes_on_behind_the_columns_that_were_read(slow: Client) -> None:
+    run = slow.launch()
+    slow.until(run, lambda item: item["step"] > 5)
+    head, _, data = slow.get(f"/runs/{run}/columns?keys=loss").content.partition(b"\n")
+    found = json.loads(head)
+    known = [int(step) for step in struct.unpack(f"<{found['rows']}d", data[: 8 * found["rows"]])]
+    seen = _until(slow.messages(runs=run, cursor=found["cursor"]), _ended)
+    assert known + _steps(seen) == list(range(1, 41))
+    assert [message.event for message in seen if message.event == "events"]  # they are not in the columns
 
 
 def test_the_log_comes_without_the_events_it_repeats(finished: tuple[Client, str, Callable[[], Path]]) -> None:

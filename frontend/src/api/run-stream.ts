@@ -26,7 +26,8 @@ export interface Watcher {
 }
 
 export interface RunStream {
-  watch(watcher: Watcher): () => void
+  /** `cursor`: of what the watcher knows of its run already; without one it is told everything. */
+  watch(watcher: Watcher, cursor?: string): () => void
   connection(): Connection
   onConnection(listener: () => void): () => void
 }
@@ -110,10 +111,12 @@ export function createRunStream(): RunStream {
   })
 
   return {
-    watch(watcher) {
+    watch(watcher, cursor) {
+      const alone = ![...watchers].some((other) => other.run === watcher.run)
       watchers.add(watcher)
       if (watcher.run) {
-        places.delete(watcher.run)
+        if (cursor && alone) places.set(watcher.run, cursor)
+        else places.delete(watcher.run)
         opened = ''
       }
       plan()
