@@ -24,7 +24,8 @@ class SettingsError(ValueError):
 @dataclass(frozen=True)
 class Thresholds:
     """When a watcher speaks up. ``window``: steps that a median is of; ``history``: latest steps looked at.
-    ``divergence``: times its best loss. ``throughput``: share of what it was. ``stall``: the longer of the two."""
+    ``divergence``: times its best loss. ``throughput``: share of what it was. ``stall``: the longer of the two.
+    ``silence_seconds``: without a word outside of the steps, and ``silence_times`` what that phase took before."""
 
     every_seconds: float = 2.0
     window: int = 20
@@ -33,6 +34,8 @@ class Thresholds:
     throughput: float = 0.5
     stall_seconds: float = 60.0
     stall_steps: float = 20.0
+    silence_seconds: float = 600.0
+    silence_times: float = 3.0
     disk_share: float = 0.05
     disk_bytes: int = 5 << 30
 

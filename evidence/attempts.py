@@ -132,7 +132,7 @@ def next_one(run: Path) -> Iterator[int]:
                 shutil.copyfile(run / name, aside / name)
         yield number + 1
         for name in ONE_PROCESS:
-            if (run / name).exists():
+            if (run / name).exists() and rundir.read_document(run / name).get("attempt") != number + 1:
                 (run / name).replace(aside / name)
 
 

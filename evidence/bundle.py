@@ -38,7 +38,7 @@ from evidence.known import Known
 from evidence.manifest import EvalSummary, File, RunManifest
 from evidence.signing import Signer
 from evidence.spec import NAME
-from evidence.status import ENDED, error_in, last_error, status, untold_error
+from evidence.status import ENDED, error_in, last_error, own_word, status, untold_error
 from evidence.trust import SIGNER, Key, Trust
 from evidence.verdict import FAIL, CheckResult, Finding
 from evidence.verify import verify
@@ -144,8 +144,7 @@ class _Sealing:
         self.rows = [event for _, event in self.standing if isinstance(event, events.Step)]
         self.finished = attempts.last((event for _, event in self.events), events.Finished)
         self.status = status(run, self.finished)
-        if self.finished and self.finished.time < self.launch.get("started_at", ""):
-            self.finished = None  # an earlier attempt's word
+        self.finished = own_word(run, self.launch, self.finished)
         if self.status.state not in ENDED:
             raise SealRefused([_refusal("MET-09", "state", "a run that has ended", self.status.state)])
         if not self.launch:
@@ -502,14 +501,16 @@ class _Sealing:
         self._write(rehearsal.DOCUMENT, canonical.pretty(typed.write(document)))
 
     def _attempts(self) -> list[manifest.Attempt]:
-        """Of each attempt that spoke. The launch it came from is the latest one before its first word."""
+        """Of each attempt that spoke. Where one did not, each came from the latest launch before its first word."""
         parts = attempts.split(
             [event for _, event in self.events],
             (isinstance(event, events.RunStart) for _, event in self.events),
         )
-        found = []
+        found, all_spoke = [], len(parts) == len(self.launches)
         for number, facts in enumerate(map(attempts.facts, parts), 1):
-            launches = [item for item in self.launches if item["started_at"] <= facts.started_at]
+            launches = self.launches[:number]
+            if not all_spoke:
+                launches = [item for item in self.launches if item["started_at"] <= facts.started_at]
             if not launches:
                 place = f"{rundir.ATTEMPTS}/{number}/{rundir.LAUNCH}"
                 raise SealRefused([_refusal("RES-01", place, "the launch of that attempt", "none")])

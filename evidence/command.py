@@ -115,7 +115,24 @@ def _see_out(options: argparse.Namespace) -> int:
     return 0
 
 
+def _unusable(error: Exception) -> int:
+    """Say in a sentence what could not be used, and why."""
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        said = f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        said = f"there is no {error.filename}"
+    print(f"Error: {said}", file=sys.stderr)
+    return UNUSABLE
+
+
 def _seal(options: argparse.Namespace) -> int:
+    if not (options.run / rundir.SPEC).is_file():
+        print(
+            f"Error: there is no run {options.run} (no {rundir.SPEC} in it); name one by its id or its folder",
+            file=sys.stderr,
+        )
+        return UNUSABLE
     try:
         name = options.name or rundir.read_ask(options.run).name
         signer = None if options.unsigned else signing.chosen(home(), options.key)
@@ -125,14 +142,12 @@ def _seal(options: argparse.Namespace) -> int:
         _print_findings(refused.results, sys.stderr)
         return FINDINGS
     except (bundle.NameTaken, OSError, ValueError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _unusable(error)
     print(f"Sealed {place}" + (f", signed by {signer.name}" if signer else ""))
     try:
         known = Known(no_audit=f"not while sealing; assay verify {name} makes one", trust=_believed(signer))
     except trust.TrustError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _unusable(error)
     return _print_verdict(place, verify(place, known=known), known)
 
 
@@ -160,8 +175,7 @@ def _sign(options: argparse.Namespace) -> int:
         verdict = verify(path, known=known)
         print(f"Signed the verdict: {signing.attest_verdict(path, signer, verdict)}")
     except (NotABundle, OSError, Unreadable, ValueError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _unusable(error)
     return VALID if verdict.valid else FINDINGS
 
 
@@ -171,8 +185,7 @@ def _verify(options: argparse.Namespace) -> int:
         known = replace(_told(options, _replayed(options, _known(options))), trust=believed)
         verdict = verify(options.bundle, known=known)
     except (NotABundle, OSError, ValueError, trust.TrustError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _unusable(error)
     if options.json:
         print(canonical.pretty({"bundle": options.bundle.name, **typed.write(verdict)}), end="")
     else:
@@ -194,8 +207,7 @@ def _export(options: argparse.Namespace) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return FINDINGS
     except (OSError, Unreadable) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _unusable(error)
     print(f"Exported {target}; unpacked again, it verifies as the bundle does")
     return VALID
 
@@ -204,8 +216,7 @@ def _import(options: argparse.Namespace) -> int:
     try:
         place = archive.take_in(options.archive, options.into, options.name)
     except (archive.Refused, bundle.NameTaken, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _unusable(error)
     print(f"Imported {place}")
     known = Known(no_audit=f"not while importing; assay verify {place.parent.name} makes one")
     return _print_verdict(place, verify(place, known=known), known)

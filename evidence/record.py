@@ -25,6 +25,7 @@ from typing import Any
 from evidence import attempts, canonical, events, memory, processes, provenance, rundir
 from evidence.canonical import JsonError
 from evidence.processes import alive, identity
+from evidence.status import of_launch
 from evidence.system import Sampler
 
 STOP_GRACE_SECONDS = 120.0
@@ -75,7 +76,7 @@ def request_stop(run: Path) -> bool:
     trainer = rundir.read_document(run / rundir.PROCESS)
     if not alive(trainer):
         return False
-    rundir.write_document(run / rundir.STOP, {"time": events.now()})
+    rundir.write_document(run / rundir.STOP, {"time": events.now(), "attempt": launch.get("attempt", 1)})
     if not processes.send(trainer, signal.SIGTERM, group=True):
         return False
     _detached(run, ["see-out", str(run.resolve())])
@@ -91,7 +92,7 @@ def request_kill(run: Path) -> bool:
     recorder, trainer = launch.get("recorder", {}), rundir.read_document(run / rundir.PROCESS)
     if not alive(recorder) and not alive(trainer):
         return False
-    rundir.write_document(run / rundir.KILL, {"time": events.now()})
+    rundir.write_document(run / rundir.KILL, {"time": events.now(), "attempt": launch.get("attempt", 1)})
     killed = processes.send(trainer, signal.SIGKILL, group=True)
     return processes.send(recorder, signal.SIGTERM) or killed
 
@@ -118,8 +119,8 @@ def sweep(run: Path, reason: str = "") -> int:
         if alive(launch["recorder"]) or alive(rundir.read_document(run / rundir.PROCESS)):
             return 0
         attempt = int(launch.get("attempt", 1))
-        if reason and rundir.read_document(run / rundir.LOST).get("time", "") < launch["started_at"]:
-            rundir.write_document(run / rundir.LOST, {"time": events.now(), "reason": reason})
+        if reason and not of_launch(launch, run / rundir.LOST):
+            rundir.write_document(run / rundir.LOST, {"time": events.now(), "attempt": attempt, "reason": reason})
     except (OSError, JsonError, LookupError, TypeError, ValueError):
         return 0
     return processes.end(processes.of_run(run, attempt), LEFT_BEHIND_GRACE_SECONDS)
@@ -131,11 +132,11 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
     Returns its exit code; minus the signal's number when a signal ended it. Raises AlreadyLaunched; with ``resume``,
     CannotResume.
     """
-    started_at = events.now()  # first of all, so that a stop is never older than what it stops
-    stop = _Stop(run, started_at)
+    started_at = events.now()
+    number = int(rundir.read_document(run / rundir.LAUNCH).get("attempt", 1)) + 1 if resume else 1
+    stop = _Stop(run, number)
     signal.signal(signal.SIGTERM, stop.ask)  # before launch.json: who reads it there may ask at once
     signal.signal(signal.SIGINT, stop.ask)
-    number = 1
     if resume:
         with attempts.next_one(run) as number:
             rundir.write_document(run / rundir.LAUNCH, _launch(run, command, started_at, number))
@@ -170,7 +171,7 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
         except (OSError, subprocess.SubprocessError) as error:
             why = getattr(error, "strerror", "") or f"{rundir.PROCESS} could not be written"
             output.write(f"Error: cannot start {command[0]}: {why}\n".encode())
-            return _write_exit(run, 127)
+            return _write_exit(run, number, 127)
     stop.take(trainer)
     sampler = Sampler(run / rundir.SYSTEM)
     sampler.start()
@@ -180,7 +181,7 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
     sampler.stop()
     left_behind = _end_the_rest(run, number)
     code = trainer.wait()
-    return _write_exit(run, code, ended_at, left_behind, memory.since(killed_before) if code < 0 else {})
+    return _write_exit(run, number, code, ended_at, left_behind, memory.since(killed_before) if code < 0 else {})
 
 
 def _introduce(run: Path, recorder: int) -> None:
@@ -235,8 +236,8 @@ def _claim(run: Path, document: dict[str, Any]) -> None:
 class _Stop:
     """A stop, or a kill, that may be asked for before there is a trainer to pass it on to."""
 
-    def __init__(self, run: Path, started_at: str) -> None:
-        self._run, self._started_at = run, started_at
+    def __init__(self, run: Path, attempt: int) -> None:
+        self._run, self._attempt = run, attempt
         self._asked = False
         self._trainer: subprocess.Popen[bytes] | None = None
 
@@ -244,7 +245,7 @@ class _Stop:
         if not self._shall_kill():
             if self._asked:
                 return
-            rundir.write_document(self._run / rundir.STOP, {"time": events.now()})
+            rundir.write_document(self._run / rundir.STOP, {"time": events.now(), "attempt": self._attempt})
         self._asked = True
         self._pass_on()
 
@@ -255,7 +256,7 @@ class _Stop:
 
     def _shall_kill(self) -> bool:
         try:
-            return bool(rundir.read_document(self._run / rundir.KILL).get("time", "") >= self._started_at)
+            return bool(rundir.read_document(self._run / rundir.KILL).get("attempt") == self._attempt)
         except (OSError, JsonError, TypeError):
             return False
 
@@ -284,9 +285,14 @@ def _grace_seconds() -> float:
 
 
 def _write_exit(
-    run: Path, code: int, ended_at: str = "", left_behind: int = 0, out_of_memory_kills: dict[str, int] | None = None
+    run: Path,
+    attempt: int,
+    code: int,
+    ended_at: str = "",
+    left_behind: int = 0,
+    out_of_memory_kills: dict[str, int] | None = None,
 ) -> int:
-    document: dict[str, Any] = {"exit_code": code, "ended_at": ended_at or events.now()}
+    document: dict[str, Any] = {"attempt": attempt, "exit_code": code, "ended_at": ended_at or events.now()}
     if code < 0:
         document["signal"] = signal.Signals(-code).name
         document["out_of_memory_kills"] = out_of_memory_kills or {}

@@ -27,6 +27,9 @@ ENDED = ("finished", "failed", "stopped", "lost")
 WAITS = "Waits to go on after step"
 """How the reason begins of a run that ended early and is in the queue again."""
 
+LONGEST_WORD = 1 << 16
+"""Bytes of a last word, with its error message, at most."""
+
 STOPPED_UNHEARD = "Stopped on request before its trainer could say goodbye."
 KILLED_ON_REQUEST = "Killed on request, with no time to save; what it saved before is kept."
 
@@ -77,20 +80,18 @@ def _launched(run: Path, finished: events.Finished | None) -> Status:
     if not launch:
         return Status("queued")
     started = launch["started_at"]
-    if finished and finished.time < started:
-        finished = None
-    if ended := _since(started, run / rundir.EXIT, "ended_at"):
-        return _ended(run, started, ended, finished)
+    if ended := of_launch(launch, run / rundir.EXIT, "ended_at"):
+        return _ended(run, launch, ended, own_word(run, launch, finished))
     alone = ""
     if not processes.alive(launch["recorder"]):
-        if ended := _since(started, run / rundir.EXIT, "ended_at"):  # it ended between the two looks
-            return _ended(run, started, ended, finished)
+        if ended := of_launch(launch, run / rundir.EXIT, "ended_at"):  # it ended between the two looks
+            return _ended(run, launch, ended, own_word(run, launch, finished))
         if not processes.alive(rundir.read_document(run / rundir.PROCESS)):
-            return _lost(run, launch, finished)
+            return _lost(run, launch, own_word(run, launch, finished))
         alone = ALONE
-    if _since(started, run / rundir.KILL, "time"):
+    if of_launch(launch, run / rundir.KILL):
         return Status("stopping", f"Kill requested; it ends without saving. {alone}".strip(), started)
-    if _since(started, run / rundir.STOP, "time"):
+    if of_launch(launch, run / rundir.STOP):
         return Status("stopping", f"Stop requested; the trainer saves a checkpoint and ends. {alone}".strip(), started)
     speaks = _size(run / rundir.EVENTS) > launch.get("events_bytes", 0)
     return Status("running" if speaks else "starting", alone, started)
@@ -99,7 +100,7 @@ def _launched(run: Path, finished: events.Finished | None) -> Status:
 def _lost(run: Path, launch: dict[str, Any], finished: events.Finished | None) -> Status:
     """A run whose recorder and trainer are gone from here without an exit status; what was seen at the time counts."""
     started = launch["started_at"]
-    if seen := _since(started, run / rundir.LOST, "time"):  # before a reboot, say
+    if seen := of_launch(launch, run / rundir.LOST):  # before a reboot, say
         return Status("lost", seen["reason"], started)
     if launch["recorder"].get("boot_id") != processes.boot_id():
         if launch.get("host", {}).get("name_sha256") == provenance.host_name_sha256():
@@ -110,9 +111,9 @@ def _lost(run: Path, launch: dict[str, Any], finished: events.Finished | None) -
         reason = "The recorder of this run is gone; it had not started a trainer yet."
     else:
         reason = "Ended; its exit code is unknown, because its recorder was gone by then. What it wrote is kept."
-    if _since(started, run / rundir.KILL, "time"):
+    if of_launch(launch, run / rundir.KILL):
         reason += " A kill was requested before."
-    elif _since(started, run / rundir.STOP, "time"):
+    elif of_launch(launch, run / rundir.STOP):
         reason += " A stop was requested before."
     if finished:
         reason += f" Its log ends with {events.said_last(finished)}."
@@ -131,8 +132,8 @@ def _saved_step(run: Path) -> int:
     return max((int(name[5:]) for name in names if name[5:].isdecimal()), default=0)
 
 
-def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Finished | None) -> Status:
-    code, at = ended["exit_code"], ended["ended_at"]
+def _ended(run: Path, launch: dict[str, Any], ended: dict[str, Any], finished: events.Finished | None) -> Status:
+    started, code, at = launch["started_at"], ended["exit_code"], ended["ended_at"]
     if finished and finished.outcome == "failed":
         stage = f" while {finished.stage}" if finished.stage else ""
         reason = f"{finished.error_type}{stage}: {finished.error_message}"
@@ -141,9 +142,9 @@ def _ended(run: Path, started: str, ended: dict[str, Any], finished: events.Fini
         return Status("finished", "", started, at, code)
     if finished and finished.outcome == "stopped":
         return Status("stopped", stopped_after(finished.step), started, at, code)
-    if not finished and ended.get("signal") == "SIGKILL" and _since(started, run / rundir.KILL, "time"):
+    if not finished and ended.get("signal") == "SIGKILL" and of_launch(launch, run / rundir.KILL):
         return Status("stopped", KILLED_ON_REQUEST, started, at, code)
-    if not finished and _since(started, run / rundir.STOP, "time"):
+    if not finished and of_launch(launch, run / rundir.STOP):
         return Status("stopped", STOPPED_UNHEARD, started, at, code)
     if code < 0:
         return Status("failed", killed(ended), started, at, code)
@@ -171,10 +172,27 @@ def killed(ended: dict[str, Any]) -> str:
     return "The trainer was killed by SIGKILL, which the system does when memory runs out, or somebody did."
 
 
-def _since(started: str, path: Path, key: str) -> dict[str, Any]:
-    """The document at ``path`` if its time ``key`` is not before ``started``; {} otherwise."""
+def of_launch(launch: dict[str, Any], path: Path, key: str = "time") -> dict[str, Any]:
+    """The document at ``path`` if it is of the attempt of ``launch``, and not of one before it; {} otherwise.
+
+    It says its attempt, since the clock may be set back while that runs. Where none is said, its time ``key`` decides.
+    """
     document = rundir.read_document(path)
-    return document if document and document[key] >= started else {}
+    if "attempt" in document:
+        return document if document["attempt"] == launch.get("attempt", 1) else {}
+    return document if document and document[key] >= launch["started_at"] else {}
+
+
+def own_word(run: Path, launch: dict[str, Any], finished: events.Finished | None) -> events.Finished | None:
+    """``finished``, the last word in the log, if the attempt of ``launch`` said it and not one before it: that is
+    where the log ends, behind what earlier attempts said."""
+    if not finished or launch.get("attempt", 1) == 1:
+        return finished
+    if "events_bytes" not in launch:
+        return finished if finished.time >= launch["started_at"] else None
+    log = run / rundir.EVENTS
+    lines, _ = rundir.whole_lines(log, max(launch["events_bytes"], _size(log) - LONGEST_WORD), limit_bytes=-1)
+    return finished if lines and b'"kind":"finished"' in lines[-1] else None
 
 
 def _size(path: Path) -> int:

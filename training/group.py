@@ -26,10 +26,11 @@ PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 def run(folder: Path, count: int, arguments: list[str]) -> int:
     """Train ``folder`` in ``count`` processes; the exit code of the first that ended otherwise than well, if any."""
-    code = ADDRESS_TAKEN
-    for _ in range(TRIES):  # somebody may be faster at a free port
-        if code == ADDRESS_TAKEN:
-            code = _Members(folder, count, arguments).wait()
+    for left in reversed(range(TRIES)):  # somebody may be faster at a free port
+        code = _Members(folder, count, arguments).wait()
+        if code != ADDRESS_TAKEN:
+            break
+        print("trying another port" if left else f"giving up after {TRIES} ports that were taken", flush=True)
     return code
 
 
@@ -62,6 +63,8 @@ class _Members:
             for number, process in enumerate(self._processes):
                 if number not in self._ended and process.poll() is not None:
                     self._ended[number] = process.returncode
+                    if process.returncode == ADDRESS_TAKEN:
+                        return self._kill_the_rest()  # nothing has begun
                     if process.returncode not in (COMPLETED, STOPPED):
                         deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
             if time.monotonic() > deadline:

@@ -96,7 +96,7 @@ class SealRequest(BaseModel):
 class Alert(BaseModel):
     """What a watcher noticed, and holds or held when the run ended."""
 
-    code: str = Field(description="not_finite, divergence, no_step, throughput or disk")
+    code: str = Field(description="not_finite, divergence, no_step, silent, throughput or disk")
     message: str
     since: str
 
@@ -313,4 +313,10 @@ class Restart(BaseModel):
     run: str
 
 
-StreamEvent = Hello | Restart | RunSummary | MetricsBlock | EventsBlock | LogBlock
+class Gone(BaseModel):
+    """The run was moved to the trash, or its folder is gone."""
+
+    run: str
+
+
+StreamEvent = Hello | Restart | Gone | RunSummary | MetricsBlock | EventsBlock | LogBlock

@@ -108,6 +108,7 @@ class Follower:
         with self._turn:
             with self._database.write() as connection:
                 ingest.remove(connection, name)
+            self._store.departed.append(name)
             for known in (self._states, self._places, self._told, self._written, self._files, self._unread):
                 known.pop(name, None)
             self._witness.note(name, False)

@@ -73,8 +73,12 @@ def add(connection: Connection, ask: Ask, labels: Labels) -> None:
 
 
 def remove(connection: Connection, run_id: str) -> None:
+    latest = _revision(connection)
     _forget(connection, run_id)
     connection.execute(delete(tables.runs).where(tables.runs.c.id == run_id))
+    # The latest revision must not fall back: whoever has heard of it would miss what changes next.
+    newest = select(func.max(tables.runs.c.id)).scalar_subquery()
+    connection.execute(update(tables.runs).where(tables.runs.c.id == newest).values(revision=latest))
 
 
 def set_labels(connection: Connection, run_id: str, labels: Labels) -> bool:

@@ -92,7 +92,7 @@ class Queue:
     def _stop(self, run: Path) -> None:
         launch = rundir.read_document(run / rundir.LAUNCH)
         started = launch["started_at"]
-        asked = rundir.read_document(run / rundir.STOP).get("time", "") >= started and alive(launch["recorder"])
+        asked = bool(status.of_launch(launch, run / rundir.STOP)) and alive(launch["recorder"])
         asked |= self._asked.get(run.name) == started
         if asked and status.launched(run, None).state in LIVE:
             raise Conflict(f"run {run.name} was asked to stop already; kill does not wait until it has saved")
@@ -172,8 +172,8 @@ class Queue:
 
 def _has_ended(run: Path) -> bool:
     """Whether the latest attempt wrote down its end."""
-    started = rundir.read_document(run / rundir.LAUNCH).get("started_at", "")
-    return bool(rundir.read_document(run / rundir.EXIT).get("ended_at", "") >= started)
+    launch = rundir.read_document(run / rundir.LAUNCH)
+    return bool(launch and status.of_launch(launch, run / rundir.EXIT, "ended_at"))
 
 
 def _wait_for(what: Callable[[], bool], until: float) -> None:

@@ -37,6 +37,7 @@ from backend.runs.answers import (
 )
 from backend.runs.reading import LogPart
 from backend.runs.rows import plain
+from backend.runs.stream import Place, cursor_text
 from backend.runs.view import Curves
 from backend.server import Here, Server
 from evidence import attempts
@@ -192,9 +193,13 @@ def show_metrics(server: Here, run: Known, wanted: Annotated[Wanted, Depends(_wa
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def show_columns(server: Here, run: Known, wanted: Annotated[Wanted, Depends(_wanted)]) -> Response:
-    """The same as metrics for whoever reads many: a line of JSON ``{"rows", "columns"}``, padded to a multiple of eight
-    bytes, then each column as that many little-endian float64."""
-    return Response(_curves(server, run, wanted).binary(), media_type="application/octet-stream")
+    """The same as metrics for whoever reads many: a line of JSON ``{"rows", "columns", "cursor"}``, padded to a
+    multiple of eight bytes, then each column as that many little-endian float64. A stream from ``cursor`` on goes on
+    behind the latest step that there is."""
+    with server.store.database.read():
+        curves, heads = _curves(server, run, wanted), server.store.heads([run.name])
+    places = [Place(id, steps=end, generation=generation) for id, (generation, end) in heads.items()]
+    return Response(curves.binary(cursor_text(places)), media_type="application/octet-stream")
 
 
 def _column(key: str) -> StepColumn:

@@ -60,10 +60,19 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._texts: dict[str, tuple[int, str]] = {}
+        self.departed: list[str] = []
+        """Runs that were taken out of the index since the server started, in order; some came back since."""
 
     def has(self, run_id: str) -> bool:
         with self.database.read() as connection:
             return connection.execute(select(runs.c.id).where(runs.c.id == run_id)).first() is not None
+
+    def gone(self, run_ids: Sequence[str]) -> list[str]:
+        """Those of ``run_ids`` that are not in the index."""
+        query = select(runs.c.id).where(runs.c.id.in_(run_ids))
+        with self.database.read() as connection:
+            there = set(connection.execute(query).scalars())
+        return [run_id for run_id in run_ids if run_id not in there]
 
     def standings(self) -> list[Standing]:
         """Every run, oldest first."""

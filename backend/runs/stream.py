@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from backend.errors import NotFound, on_field
 from backend.runs import reading
 from backend.runs.answers import (
+    Gone,
     Hello,
     LogBlock,
     Restart,
@@ -109,7 +110,7 @@ def _wish(
 
 @router.get("/stream", operation_id="stream", response_class=EventSourceResponse)
 async def stream(server: Here, wish: Annotated[Wish, Depends(_wish)]) -> AsyncIterator[StreamEvent]:
-    """Server-sent events: hello, summary, metrics, events, log. ``id`` is the cursor to resume at."""
+    """Server-sent events: hello, gone, summary, metrics, events, log. ``id`` is the cursor to resume at."""
     client = _Client(server, wish)
     # The annotation puts the schemas into OpenAPI; what is yielded carries them serialized, with an id.
     yield _message("hello", Hello(server_time=events.now()))  # type: ignore[misc]
@@ -147,7 +148,7 @@ class _Client:
     def __init__(self, server: Server, wish: Wish) -> None:
         self._store, self._root, self._wish = server.store, server.settings.runs, wish
         self._places = {place.run: place for place in wish.places}
-        self._revision = 0
+        self._revision, self._departed = 0, len(server.store.departed)
         self._summaries: dict[str, RunSummary] = {}
         self._told: dict[str, float] = {}
         self._read: dict[str, tuple[int, int]] = {}
@@ -165,13 +166,14 @@ class _Client:
 
         Summaries are looked up first and told last: whoever hears that a run has ended has heard all of it.
         """
+        departed = len(self._store.departed)  # before the snapshot, so that all of them have left it
         with self._store.database.read():
-            return self._read_on()
+            return self._read_on(departed)
 
-    def _read_on(self) -> list[ServerSentEvent]:
+    def _read_on(self, departed: int) -> list[ServerSentEvent]:
         self.behind = False
+        messages = self._gone(departed)
         self._look_up_summaries()
-        messages: list[ServerSentEvent] = []
         heads = self._store.heads(list(self._places)) if self._places else {}
         for run_id, head in heads.items():
             if head != self._read.get(run_id):
@@ -189,8 +191,21 @@ class _Client:
     def _look_up_summaries(self) -> None:
         only = None if self._wish.listing else list(self._places)
         if only != []:
-            changed, self._revision = self._store.changed(self._revision, only)
+            changed, latest = self._store.changed(self._revision, only)
+            if latest < self._revision:  # the list was emptied, and the revisions begin anew
+                changed, latest = self._store.changed(0, only)
+            self._revision = latest
             self._summaries |= {summary.id: summary for summary in changed}
+
+    def _gone(self, departed: int) -> list[ServerSentEvent]:
+        """Of the runs that this client may show, those that are there no more."""
+        new, self._departed = self._store.departed[self._departed : departed], departed
+        if not self._wish.listing:
+            new = [run_id for run_id in new if run_id in self._places]
+        gone = self._store.gone(new) if new else []
+        for run_id in gone:
+            self._summaries.pop(run_id, None)
+        return [_message("gone", Gone(run=run_id)) for run_id in gone]
 
     def _due_summaries(self) -> list[ServerSentEvent]:
         now = monotonic()

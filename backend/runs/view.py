@@ -33,9 +33,10 @@ class Curves:
         values = {name: packed.plain(column) for name, column in self.columns.items()}
         return json.dumps({"step": self.steps.tolist(), "columns": values}, separators=(",", ":")).encode()
 
-    def binary(self) -> bytes:
-        """A line that names the columns, padded to a multiple of eight bytes, and the columns as float64."""
-        head = json.dumps({"rows": len(self.steps), "columns": [STEP, *self.columns]}).encode()
+    def binary(self, cursor: str) -> bytes:
+        """A line that names the columns and the stream's cursor, padded to a multiple of eight bytes, and the columns
+        as float64."""
+        head = json.dumps({"rows": len(self.steps), "columns": [STEP, *self.columns], "cursor": cursor}).encode()
         head += b" " * (-(len(head) + 1) % 8) + b"\n"
         return b"".join([head, self.steps.astype("<f8").tobytes(), *(item.tobytes() for item in self.columns.values())])
 

@@ -1,8 +1,8 @@
 """Watchers: what a careful person would notice of a run that goes on, without a word of its own code.
 
-Every few seconds a look at each run that trains. What is found is an alert: appended to ``alerts.jsonl`` in its folder
-when it begins and when it is over, shown with the run while it holds, and posted to the webhook, if there is one. The
-alerts that held when a run ended stay with it.
+Every few seconds a look at each run that starts or trains. What is found is an alert: appended to ``alerts.jsonl`` in
+its folder when it begins and when it is over, shown with the run while it holds, and posted to the webhook, if there is
+one. The alerts that held when a run ended stay with it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +25,9 @@ from backend.settings import Thresholds
 from evidence import canonical, events, rundir
 
 log = logging.getLogger("assay")
+
+FIRST_PHASE = "loading"
+"""With it each attempt begins."""
 
 Found = dict[str, str]
 """A sentence by code, of all that holds now."""
@@ -54,9 +58,9 @@ class Watchers:
             self._thread.join()
 
     def look(self) -> None:
-        """Look at every run that trains, once."""
+        """Look at every run that starts or trains, once."""
         for item in self._store.standings():
-            if item.state == "running":
+            if item.state in ("starting", "running"):
                 self._look_at(self._root / item.id)
 
     def _work(self) -> None:
@@ -93,6 +97,11 @@ class Watchers:
         usage = shutil.disk_usage(run)
         found = disk(usage.total, usage.free, bounds)
         shown = self._store.summary(run.name)
+        steps = shown.state == "running" and shown.phase == "training" and 0 < shown.step < shown.steps
+        if not steps and (quiet := _quiet(run)) > bounds.silence_seconds:
+            phase = shown.phase if shown.state == "running" and shown.phase else "starting"
+            said = self._store.of_kind(run.name, events.Phase.kind)
+            found |= silence(phase, quiet, took_before(phase, said), bounds)
         if not shown.step:
             return found
         names: tuple[StepColumn, ...] = ("loss", "tokens_per_second", "step_seconds")
@@ -100,7 +109,7 @@ class Watchers:
         last = self._columns(run.name, names, max(1, shown.step - bounds.history + 1), shown.step)
         found |= losses(_numbers(first["loss"]), _numbers(last["loss"]), bounds)
         found |= throughput(_finite(last["tokens_per_second"]), bounds)
-        if shown.phase == "training" and shown.step < shown.steps:
+        if steps:
             quiet = time.time() - (run / rundir.EVENTS).stat().st_mtime
             found |= stall(quiet, _finite(last["step_seconds"]), bounds)
         return found
@@ -166,6 +175,32 @@ def stall(quiet_seconds: float, step_seconds: Sequence[float], bounds: Threshold
     if quiet_seconds > patience:
         return {"no_step": f"No step for more than {patience:,.0f} seconds; a step takes {pace:.3g} seconds otherwise."}
     return {}
+
+
+def silence(phase: str, quiet_seconds: float, took: Sequence[float], bounds: Thresholds) -> Found:
+    """Whether a run has said nothing for longer than what it does can explain: no event, and no line in its log."""
+    longest = max(took, default=0.0)
+    patience = max(bounds.silence_seconds, bounds.silence_times * longest)
+    if quiet_seconds <= patience:
+        return {}
+    before = f"; the longest time before took {longest:,.0f} seconds" if took else ""
+    doing = "in its first step" if phase == "training" and not took else f"while {phase}"
+    return {"silent": f"Not a word for more than {patience:,.0f} seconds {doing}{before}. Its log may say why."}
+
+
+def took_before(phase: str, said: Sequence[dict[str, Any]]) -> list[float]:
+    """Seconds of each earlier time in ``phase``, up to the next one of the same attempt; ``said``: phase events."""
+    return [
+        (events.instant(after["time"]) - events.instant(began["time"])).total_seconds()
+        for began, after in pairwise(said)
+        if began["name"] == phase and after["name"] != FIRST_PHASE
+    ]
+
+
+def _quiet(run: Path) -> float:
+    """Seconds since any process of the run said something, or since it was started."""
+    said = (run / rundir.LAUNCH, run / rundir.PROCESS, run / rundir.EVENTS, *run.glob("output*.log"))
+    return time.time() - max((path.stat().st_mtime for path in said if path.exists()), default=time.time())
 
 
 def disk(total: int, free: int, bounds: Thresholds) -> Found:

@@ -62,15 +62,14 @@ test('runs are moved in the queue, killed, run again, renamed, deleted and resto
   await expect(page.getByRole('heading', { level: 1, name: 'managed-renamed' })).toBeVisible()
 
   const other = await context.newPage()
+  await other.goto('/runs')
+  await expect(other.getByRole('row', { name: /managed-busy/ })).toBeVisible()
   await page.goto(`/runs/${busy}`)
   await page.getByRole('button', { name: 'Delete' }).click()
   await page.getByRole('button', { name: 'Move to the trash' }).click()
   await expect(page).toHaveURL('/runs')
   await expect(row('managed-renamed')).toBeVisible()
   await expect(row('managed-busy')).toHaveCount(0)
-
-  await other.goto('/runs')
-  await expect(other.getByRole('row', { name: /managed-renamed/ })).toBeVisible()
   await expect(other.getByRole('row', { name: /managed-busy/ })).toHaveCount(0)
   await page.getByRole('link', { name: 'Trash' }).click()
   await page.getByRole('button', { name: 'Restore managed-busy' }).click()

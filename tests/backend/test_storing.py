@@ -189,7 +189,7 @@ def test_any_interleaving_of_append_tear_kill_and_restart_gives_the_same_rows(
         again = Reader(run, root / "second")
         again.read()
         assert reader.content() == again.content()
-        shown = [Store(item.database).curves(run.name, ["loss"], 0, LAST).binary() for item in (reader, again)]
+        shown = [Store(item.database).curves(run.name, ["loss"], 0, LAST).binary("") for item in (reader, again)]
         assert shown[0] == shown[1]
         steps, end, told = [], 0, Store(reader.database)
         while (block := told.steps_after(run.name, end, 7))[0]:
@@ -319,10 +319,10 @@ def test_the_binary_answer_is_what_it_says(run: Path, tmp_path: Path) -> None:
     reader = Reader(run, tmp_path / "home")
     (run / rundir.EVENTS).write_bytes(b"".join(line(step) for step in range(1, 2001)))
     reader.read()
-    data = Store(reader.database).curves(run.name, ["loss", "tokens"], 5, 1500).binary()
+    data = Store(reader.database).curves(run.name, ["loss", "tokens"], 5, 1500).binary("c")
     head, _, rest = data.partition(b"\n")
     told = json.loads(head)
-    assert told == {"rows": 1496, "columns": ["step", "loss", "tokens"]}
+    assert told == {"rows": 1496, "columns": ["step", "loss", "tokens"], "cursor": "c"}
     assert (len(head) + 1) % 8 == 0
     numbers = struct.unpack(f"<{3 * told['rows']}d", rest)
     assert numbers[: told["rows"]] == tuple(range(5, 1501))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,17 @@ def test_history_is_the_same_read_as_live(finished: tuple[Client, str, Callable[
     assert _steps(_until(client.messages(runs=run), lambda seen: _steps(seen)[-1:] == [40])) == list(range(1, 41))
 
 
+def test_a_stream_goes_on_behind_the_columns_that_were_read(slow: Client) -> None:
+    run = slow.launch()
+    slow.until(run, lambda item: item["step"] > 5)
+    head, _, data = slow.get(f"/runs/{run}/columns?keys=loss").content.partition(b"\n")
+    found = json.loads(head)
+    known = [int(step) for step in struct.unpack(f"<{found['rows']}d", data[: 8 * found["rows"]])]
+    seen = _until(slow.messages(runs=run, cursor=found["cursor"]), _ended)
+    assert known + _steps(seen) == list(range(1, 41))
+    assert [message.event for message in seen if message.event == "events"]  # they are not in the columns
+
+
 def test_the_log_comes_without_the_events_it_repeats(finished: tuple[Client, str, Callable[[], Path]]) -> None:
     client, run, folder = finished
     seen = _until(client.messages(runs=run, log=1), lambda seen: seen[-1].event == "log")
@@ -81,6 +94,18 @@ def test_a_listing_stream_tells_of_runs_it_does_not_follow(client: Client) -> No
     seen = _until(messages, lambda seen: _ended(seen))
     assert {message.data["id"] for message in seen} == {run}
     assert {message.event for message in seen} == {"summary"}
+
+
+def test_a_listing_stream_tells_that_a_run_is_gone_and_that_it_came_back(client: Client) -> None:
+    run = client.launch()
+    for messages in (client.messages(list=1), client.messages(runs=run)):
+        _until(messages, _ended)
+        assert client.delete(f"/runs/{run}").status_code == 204
+        seen = _until(messages, lambda seen: seen[-1].event == "gone")
+        assert seen[-1].data == {"run": run}
+        assert client.post(f"/trash/{run}/restore").status_code == 200
+        seen = _until(messages, _ended)
+        assert not [message for message in seen if message.event == "gone"]
 
 
 def test_an_unknown_run_is_refused_before_the_stream_begins(quiet: Client) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -82,6 +83,43 @@ def test_a_run_that_stands_still_is_noticed_told_and_goes_on(tmp_path: Path) -> 
         chosen.database.unlink()
         with serving(chosen) as client:  # the folder remembers
             assert client.until_state(run, "failed")["alerts"][0]["code"] == "no_step"
+
+
+def test_a_run_that_hangs_before_its_first_step_is_noticed_and_goes_on(tmp_path: Path) -> None:
+    watch = Thresholds(every_seconds=0.1, silence_seconds=0.5, disk_bytes=0)
+    stuck = "import sys, time; from pathlib import Path; run = Path(sys.argv[1])\n"
+    stuck += "while not (run / 'go').exists(): time.sleep(0.02)\n"
+    stuck += "from tests.stand_in import StandIn; trainer = StandIn(run, 0.02); phase = trainer.phase\n"
+    stuck += "def held(name):\n    phase(name)\n    while not (run / name).exists(): time.sleep(0.02)\n"
+    stuck += "trainer.phase = held; sys.exit(trainer.train())"
+    chosen = make_settings(tmp_path, watch=watch, trainer_command=(sys.executable, "-c", stuck))
+    with serving(chosen) as client:
+        run = client.launch(overrides={"training.steps": 5})
+        for code, word, file in [("silent", "starting", "go"), ("silent", "loading", "loading")]:
+            alert = client.until(run, lambda item: item["alerts"])["alerts"][0]
+            assert (alert["code"], f"seconds while {word}. Its log" in alert["message"]) == (code, True)
+            (chosen.runs / run / file).touch()
+            client.until(run, lambda item: not item["alerts"])
+        for phase in ("building", "compiling", "training", "evaluating", "saving"):
+            (chosen.runs / run / phase).touch()
+        client.until_state(run, "finished")
+
+
+def test_patience_with_a_phase_grows_with_what_it_took() -> None:
+    assert watchers.silence("compiling", 600, [], BOUNDS) == {}
+    assert watchers.silence("compiling", 601, [], BOUNDS) == {
+        "silent": "Not a word for more than 600 seconds while compiling. Its log may say why."
+    }
+    assert watchers.silence("evaluating", 1_500, [100, 500], BOUNDS) == {}
+    assert watchers.silence("evaluating", 1_501, [100, 500], BOUNDS) == {
+        "silent": "Not a word for more than 1,500 seconds while evaluating; the longest time before took 500 seconds. "
+        "Its log may say why."
+    }
+    said = [("loading", 0), ("compiling", 5), ("loading", 1_000), ("compiling", 1_002), ("training", 1_032)]
+    events = [{"name": name, "time": f"2026-01-31T12:{at // 60:02}:{at % 60:02}.0Z"} for name, at in said]
+    assert watchers.took_before("compiling", events) == [30.0]  # the first attempt ended while compiling
+    assert watchers.took_before("loading", events) == [5.0, 2.0]
+    assert "in its first step" in watchers.silence("training", 601, [], BOUNDS)["silent"]
 
 
 def test_a_disk_that_fills_is_noticed(tmp_path: Path) -> None:

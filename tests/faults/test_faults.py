@@ -18,7 +18,8 @@ import pytest
 
 from backend import database as index
 from backend.database import Database, Unusable, library
-from evidence import events, rundir
+from evidence import attempts, bundle, events, rundir, status
+from evidence.record import request_stop
 from tests import runs
 from tests.backend.client import Client, serving, until
 from tests.backend.conftest import make_home, make_settings
@@ -323,6 +324,70 @@ def test_a_clock_that_jumps_back_takes_no_row_and_no_pace(tmp_path: Path) -> Non
         shown = client.until(run.name, lambda item: item["step"] == 7)
         assert shown["tokens_per_second"] == 1024.0
         assert _steps(client, run) == list(range(1, 8))
+
+
+SET_BACK = """
+import runpy, sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from evidence import events, rundir
+def now():
+    launched = rundir.read_document(Path(sys.argv[1]) / rundir.LAUNCH).get("attempt", 0) >= int(attempt)
+    return events.stamp(datetime.now(UTC) - timedelta(hours=launched))
+_, attempt, module, *words = sys.argv
+sys.argv, events.now = [module, *words], now
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""Runs a module whose clock is set back by an hour as soon as an attempt of the run (its first word) is launched."""
+
+RECORD = """
+import sys
+from pathlib import Path
+from evidence.record import record
+sys.exit(record(Path(sys.argv[1]), sys.argv[3:], resume=sys.argv[2] == "2"))
+"""
+
+
+def _record_set_back(run: Path, attempt: int, *options: str) -> subprocess.Popen[bytes]:
+    """Record an attempt of the stand-in trainer, on a clock that is set back while it runs."""
+    back = [sys.executable, "-c", SET_BACK, str(attempt)]
+    recorder = run.parent.parent / "record_set_back.py"
+    recorder.write_text(RECORD)
+    environment = {**os.environ, "PYTHONPATH": f"{recorder.parent}:{runs.ROOT}"}
+    command = [*back, "tests.stand_in", str(run), *options]
+    return subprocess.Popen([*back, recorder.stem, str(run), str(attempt), *command], cwd=runs.ROOT, env=environment)
+
+
+def _told(run: Path) -> status.Status:
+    return status.status(run, attempts.last(attempts.told(run), events.Finished))
+
+
+def test_a_run_whose_clock_is_set_back_ends_as_it_ended(tmp_path: Path) -> None:
+    run = runs.new_run(tmp_path / "runs", {"training.steps": 40, "checkpoints.every_steps": 10}, name="back")
+    recorder = _record_set_back(run, 1, "--step-seconds", "0.1")
+    runs.wait_for(lambda: b'"step":13,' in runs.log_of(run))
+    assert _told(run).state == "running"
+    assert request_stop(run)
+    runs.wait_for((run / rundir.STOP).exists)
+    assert _told(run).state in ("stopping", "stopped")
+    assert recorder.wait(60) == 75
+    stopped = _told(run)
+    assert (stopped.state, stopped.exit_code) == ("stopped", 75)
+    assert stopped.ended_at < stopped.started_at
+    with pytest.raises(bundle.SealRefused, match="the recorder started → run_start: expected not before"):
+        bundle.seal(run, tmp_path / "bundles", "stopped")
+    # The next attempt begins an hour later than the last one ended, and the clock is set back under it again.
+    silent = _record_set_back(run, 2, "--fail-at", "20")
+    assert silent.wait(60) == 1
+    assert (_told(run).state, _told(run).exit_code) == ("failed", 1)
+    assert " while training: " in _told(run).reason
+    assert runs.record(run, resume=True) == 0
+    assert _told(run).state == "finished"
+    with serving(make_settings(tmp_path, home=tmp_path)) as client:
+        assert client.until_state(run.name, "finished")["step"] == 40
+        assert (
+            client.post(f"/runs/{run.name}/stop").json()["detail"].endswith("ended already; there is nothing to stop")
+        )
 
 
 def test_a_copy_of_a_used_index_is_whole(tmp_path: Path) -> None:

@@ -190,6 +190,39 @@ def test_a_taken_address_is_named_before_anything_is_started(tmp_path: Path) -> 
     assert not (run / rundir.EVENTS).exists()
 
 
+ON_PORTS = """
+import sys
+from pathlib import Path
+from training import group
+free, ports = group._free_port, iter(sys.argv[2:])
+group._free_port, group.TRIES = lambda: int(next(ports, 0)) or free(), 2
+sys.exit(group.run(Path(sys.argv[1]), 2, []))
+"""
+"""Trains a run in two processes whose first one listens at these ports, then at free ones."""
+
+
+@pytest.mark.parametrize("taken_ports", [1, 2])
+def test_a_port_that_was_taken_meanwhile_is_given_up_for_another(tmp_path: Path, taken_ports: int) -> None:
+    run = new_run(tmp_path, SPEC)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = taken_ports * [str(taken.getsockname()[1])]
+        with subprocess.Popen(
+            [sys.executable, "-c", ON_PORTS, str(run), *ports], cwd=REPOSITORY, env={**os.environ, **ONE_DEVICE},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as command:  # fmt: skip
+            runs.wait_for(lambda: b'"kind":"run_start"' in runs.log_of(run) or command.poll() is not None)
+            command.kill()  # and its processes end with it
+            printed, _ = command.communicate(timeout=60)
+    assert "(Address already in use); name another port in ASSAY_COORDINATOR\ntrying another port\n" in printed
+    if taken_ports == 1:
+        assert "giving up" not in printed
+        assert b'"kind":"run_start"' in runs.log_of(run)
+    else:
+        assert command.returncode == 69
+        assert printed.endswith("giving up after 2 ports that were taken\n")
+        assert not (run / rundir.EVENTS).exists()
+
+
 @pytest.mark.parametrize(("process", "whom"), [(0, "all of the processes 1"), (1, "process 0")])
 def test_a_process_that_waits_in_vain_says_for_whom(tmp_path: Path, process: int, whom: str) -> None:
     run = new_run(tmp_path, SPEC)

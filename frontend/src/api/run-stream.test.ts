@@ -50,6 +50,20 @@ describe('run stream', () => {
     expect(one.logged).toHaveBeenCalledTimes(1)
   })
 
+  test('what is known already is not told again, unless somebody else knows nothing yet', async () => {
+    const stream = createRunStream()
+    const restart = vi.fn()
+    const leave = stream.watch({ run: 'a', restart }, 'a:90:0')
+    await settled()
+    expect(FakeEventSource.latest.url).toBe('/stream?runs=a&cursor=a%3A90%3A0')
+    expect(restart).not.toHaveBeenCalled()
+    stream.watch({ run: 'a' }, 'a:95:0')
+    await settled()
+    expect(FakeEventSource.latest.url).toBe('/stream?runs=a')
+    expect(restart).toHaveBeenCalledTimes(1)
+    leave()
+  })
+
   test('a log that was replaced begins anew', async () => {
     const stream = createRunStream()
     const restart = vi.fn()

@@ -19,11 +19,15 @@ export interface Watcher {
   events?(block: EventsBlock): void
   /** There is more in the log. */
   logged?(block: LogBlock): void
+  /** What was heard so far may not be all, or counts no more: a run comes from its first line, the list is asked for. */
   restart?(): void
+  /** The run was moved to the trash, or its folder is gone. */
+  gone?(run: string): void
 }
 
 export interface RunStream {
-  watch(watcher: Watcher): () => void
+  /** `cursor`: of what the watcher knows of its run already; without one it is told everything. */
+  watch(watcher: Watcher, cursor?: string): () => void
   connection(): Connection
   onConnection(listener: () => void): () => void
 }
@@ -36,6 +40,7 @@ export function createRunStream(): RunStream {
   const watchers = new Set<Watcher>()
   const listeners = new Set<() => void>()
   const places = new Map<string, string>()
+  const greeted = new WeakSet<Watcher>()
   let source: EventSource | undefined
   let opened = ''
   let connection: Connection = 'idle'
@@ -84,6 +89,7 @@ export function createRunStream(): RunStream {
     source.addEventListener('open', found)
     source.addEventListener('error', lost)
     route(source, watchers, places)
+    source.addEventListener('hello', () => greet(watchers, greeted))
   }
   /** What is watched often changes several times in one tick (a page leaves, another comes): open once, after it. */
   const plan = () => {
@@ -105,10 +111,12 @@ export function createRunStream(): RunStream {
   })
 
   return {
-    watch(watcher) {
+    watch(watcher, cursor) {
+      const alone = ![...watchers].some((other) => other.run === watcher.run)
       watchers.add(watcher)
       if (watcher.run) {
-        places.delete(watcher.run)
+        if (cursor && alone) places.set(watcher.run, cursor)
+        else places.delete(watcher.run)
         opened = ''
       }
       plan()
@@ -143,6 +151,14 @@ function cursorOf(watchers: ReadonlySet<Watcher>, places: Map<string, string>): 
   return places.size > 0 ? `&${new URLSearchParams({ cursor: [...places.values()].join(',') })}` : ''
 }
 
+/** A list that was watched before this connection may have lost a run meanwhile, which nothing would tell of. */
+function greet(watchers: ReadonlySet<Watcher>, greeted: WeakSet<Watcher>): void {
+  for (const watcher of watchers) {
+    if (watcher.run === undefined && greeted.has(watcher)) watcher.restart?.()
+    greeted.add(watcher)
+  }
+}
+
 function route(source: EventSource, watchers: ReadonlySet<Watcher>, places: Map<string, string>): void {
   const each = <Data>(name: string, give: (watcher: Watcher, data: Data) => void) =>
     source.addEventListener(name, (event: MessageEvent<string>) => {
@@ -162,6 +178,9 @@ function route(source: EventSource, watchers: ReadonlySet<Watcher>, places: Map<
   })
   each<{ run: string }>('restart', (watcher, { run }) => {
     if (watcher.run === run) watcher.restart?.()
+  })
+  each<{ run: string }>('gone', (watcher, { run }) => {
+    if (watcher.run === undefined || watcher.run === run) watcher.gone?.(run)
   })
   each<LogBlock>('log', (watcher, block) => {
     if (watcher.run === block.run) watcher.logged?.(block)

@@ -1,7 +1,7 @@
 /** The rows of one run as growing typed arrays: append blocks of columns, read them without copying. */
 
 /** `null`: the row says nothing. A word stands for what is no number: NaN, Infinity, -Infinity. */
-export type Block = Readonly<Record<string, readonly (number | string | null)[]>>
+export type Block = Readonly<Record<string, ArrayLike<number | string | null>>>
 
 export interface Columns {
   /** Appends a block. One that begins at or before the last known step replaces the rows from there on. */
@@ -11,6 +11,8 @@ export interface Columns {
   names(): string[]
   readonly length: number
 }
+
+const NONE: ArrayLike<number> = []
 
 export function createColumns(key = 'step'): Columns {
   const arrays = new Map<string, Float64Array>()
@@ -40,14 +42,15 @@ export function createColumns(key = 'step'): Columns {
 
   return {
     append(block) {
-      const keys = block[key] ?? []
+      const keys = block[key] ?? NONE
       const first = keys[0]
       if (first === undefined || first === null) return 0
       cut(rowsBefore(writable(key).subarray(0, length), Number(first)))
       reserve(length + keys.length)
       for (const [name, values] of Object.entries(block)) {
         const array = writable(name)
-        for (let row = 0; row < keys.length; row++) array[length + row] = Number(values[row] ?? Number.NaN)
+        if (values instanceof Float64Array) array.set(values.subarray(0, keys.length), length)
+        else for (let row = 0; row < keys.length; row++) array[length + row] = Number(values[row] ?? Number.NaN)
       }
       length += keys.length
       return keys.length

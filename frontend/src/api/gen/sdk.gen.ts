@@ -227,8 +227,9 @@ export const listCheckpoints = <ThrowOnError extends boolean = true>(options: Op
 /**
  * Show Columns
  *
- * The same as metrics for whoever reads many: a line of JSON ``{"rows", "columns"}``, padded to a multiple of eight
- * bytes, then each column as that many little-endian float64.
+ * The same as metrics for whoever reads many: a line of JSON ``{"rows", "columns", "cursor"}``, padded to a
+ * multiple of eight bytes, then each column as that many little-endian float64. A stream from ``cursor`` on goes on
+ * behind the latest step that there is.
  */
 export const showColumns = <ThrowOnError extends boolean = true>(options: Options<ShowColumnsData, ThrowOnError>): RequestResult<ShowColumnsResponses, ShowColumnsErrors, ThrowOnError> => (options.client ?? client).get<ShowColumnsResponses, ShowColumnsErrors, ThrowOnError>({ url: '/runs/{id}/columns', ...options });
 
@@ -355,7 +356,7 @@ export const showSchema = <ThrowOnError extends boolean = true>(options: Options
 /**
  * Stream
  *
- * Server-sent events: hello, summary, metrics, events, log. ``id`` is the cursor to resume at.
+ * Server-sent events: hello, gone, summary, metrics, events, log. ``id`` is the cursor to resume at.
  */
 export const stream = <ThrowOnError extends boolean = true>(options?: Options<StreamData, ThrowOnError, unknown>): Promise<ServerSentEventsResult<StreamResponses>> => (options?.client ?? client).sse.get<StreamResponses, StreamErrors, ThrowOnError>({ url: '/stream', ...options });
 

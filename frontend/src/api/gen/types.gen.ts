@@ -13,7 +13,7 @@ export type Alert = {
     /**
      * Code
      *
-     * not_finite, divergence, no_step, throughput or disk
+     * not_finite, divergence, no_step, silent, throughput or disk
      */
     code: string;
     /**
@@ -834,6 +834,18 @@ export type Fits = {
      * Received Bytes
      */
     received_bytes: Array<Received>;
+};
+
+/**
+ * Gone
+ *
+ * The run was moved to the trash, or its folder is gone.
+ */
+export type Gone = {
+    /**
+     * Run
+     */
+    run: string;
 };
 
 /**

@@ -55,6 +55,16 @@ export function keepSummary(queries: QueryClient, summary: RunSummary): void {
   queries.setQueryData<Run>(runQuery(summary.id).queryKey, (run) => run && { ...run, ...summary })
 }
 
+/** Takes a run that is gone out of the list; whoever shows it is told when it asks for it anew. */
+export function dropRun(queries: QueryClient, id: string): void {
+  queries.setQueryData<RunPage>(runsQuery.queryKey, (page) => {
+    const runs = page?.runs.filter((run) => run.id !== id) ?? []
+    return page && { ...page, runs, total: page.total - (page.runs.length - runs.length) }
+  })
+  void queries.invalidateQueries({ queryKey: trashQuery.queryKey })
+  void queries.invalidateQueries({ queryKey: runQuery(id).queryKey, exact: true })
+}
+
 /** Puts a whole run that a call answered where the list and its page read it. */
 export function keepRun(queries: QueryClient, run: Run): void {
   queries.setQueryData<Run>(runQuery(run.id).queryKey, run)

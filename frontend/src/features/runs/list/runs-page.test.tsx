@@ -67,6 +67,25 @@ describe('runs', () => {
     expect(screen.getByText('Live')).toBeVisible()
   })
 
+  test('a run that is gone leaves the list', async () => {
+    withRuns(aSummary(), queued)
+    visit('/runs')
+    await screen.findByText('Queued · place 2')
+    FakeEventSource.latest.send('gone', { run: 'q' })
+    expect(await screen.findByText('1 run, 1 of them live')).toBeVisible()
+    expect(screen.queryByText('Queued · place 2')).toBeNull()
+  })
+
+  test('a list that was cut off is asked for anew', async () => {
+    withRuns(aSummary(), queued)
+    visit('/runs')
+    await screen.findByText('Queued · place 2')
+    FakeEventSource.latest.send('hello', { server_time: '' })
+    withRuns(aSummary())
+    FakeEventSource.latest.send('hello', { server_time: '' })
+    await waitFor(() => expect(screen.queryByText('Queued · place 2')).toBeNull())
+  })
+
   test('a row that waits says for what, and is moved', async () => {
     const reason = 'Waits for the cpu: tiny is running on it and 1 run is before it.'
     withRuns(aSummary(), { ...queued, reason })

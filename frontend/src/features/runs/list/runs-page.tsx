@@ -9,7 +9,7 @@ import { Empty, Failure } from '../../../ui/notice.tsx'
 import { PageHead, useTitle } from '../../../ui/page.tsx'
 import { useShortcuts } from '../../../ui/shortcuts.ts'
 import { useWide } from '../../../ui/wide.ts'
-import { keepSummary, runsQuery } from '../queries.ts'
+import { dropRun, keepSummary, runsQuery } from '../queries.ts'
 import { isLive } from '../state.tsx'
 import { filtered, inView } from './filter.ts'
 import { FilterBar } from './filter-bar.tsx'
@@ -23,7 +23,15 @@ export function RunsPage() {
   useTitle('Runs')
   const queries = useQueryClient()
   const runs = useQuery(runsQuery)
-  useEffect(() => runStream.watch({ summary: (summary) => keepSummary(queries, summary) }), [queries])
+  useEffect(
+    () =>
+      runStream.watch({
+        summary: (summary) => keepSummary(queries, summary),
+        gone: (run) => dropRun(queries, run),
+        restart: () => void queries.invalidateQueries({ queryKey: runsQuery.queryKey }),
+      }),
+    [queries],
+  )
   return (
     <div className="grid gap-5">
       <PageHead

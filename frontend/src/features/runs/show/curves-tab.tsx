@@ -56,6 +56,7 @@ export function CurvesTab({ run, feed, evaluations, search, onChange }: CurvesTa
     '[': () => resmooth(-10),
     ']': () => resmooth(10),
   })
+  if (columns.length === 0 && run.step > 0) return <div aria-hidden className="skeleton h-96 rounded-xl" />
   if (!pictures || columns.length === 0)
     return (
       <Empty title={isLive(run.state) ? 'No step yet' : 'This run did no step'}>

@@ -1,10 +1,12 @@
 /** What the stream says of one run, kept outside React: its rows as columns, and bells for everything else. */
-import { runStream } from '../../../api/run-stream.ts'
+import type { History } from '../../../api/history.ts'
+import { runStream, type Watcher } from '../../../api/run-stream.ts'
 import type { RunSummary } from '../../../api/types.ts'
 import { type Columns, createColumns } from '../../../chart/columns.ts'
 
 export interface FeedListener {
   summary(summary: RunSummary): void
+  gone(): void
   /** Kinds of the events that came: there is more to ask for. */
   happened(kinds: ReadonlySet<string>): void
 }
@@ -19,7 +21,8 @@ export interface RunFeed {
   close(): void
 }
 
-export function openRunFeed(id: string, listener: FeedListener): RunFeed {
+/** `history`: the steps that are known already, if it is worth asking for them at once; the rest is streamed. */
+export function openRunFeed(id: string, listener: FeedListener, history: Promise<History | undefined>): RunFeed {
   let columns = createColumns()
   let version = 0
   const rowListeners = new Set<() => void>()
@@ -28,10 +31,13 @@ export function openRunFeed(id: string, listener: FeedListener): RunFeed {
     version += 1
     for (const notify of rowListeners) notify()
   }
-  const close = runStream.watch({
+  let closed = false
+  let unwatch = () => {}
+  const watcher: Watcher = {
     run: id,
     log: true,
     summary: listener.summary,
+    gone: listener.gone,
     metrics(block) {
       if (columns.append(block.columns) > 0) changed()
     },
@@ -43,6 +49,11 @@ export function openRunFeed(id: string, listener: FeedListener): RunFeed {
       columns = createColumns()
       changed()
     },
+  }
+  void history.then((known) => {
+    if (closed) return
+    if (known && columns.append(known.columns) > 0) changed()
+    unwatch = runStream.watch(watcher, known?.cursor)
   })
   const added = (listeners: Set<() => void>) => (notify: () => void) => {
     listeners.add(notify)
@@ -56,6 +67,9 @@ export function openRunFeed(id: string, listener: FeedListener): RunFeed {
     version: () => version,
     onRows: added(rowListeners),
     onLog: added(logListeners),
-    close,
+    close() {
+      closed = true
+      unwatch()
+    },
   }
 }

@@ -52,6 +52,38 @@ describe('a run', () => {
     expect(document.title).toBe('tiny · running · Assay')
   })
 
+  test('a long history is asked for at once, and the stream goes on behind it', async () => {
+    withRun({ step: 5_000, steps: 9_000 })
+    const head = JSON.stringify({ rows: 3, columns: ['step', 'loss'], cursor: `${RUN_ID}:90:0` })
+    const line = new TextEncoder().encode(head.padEnd(Math.ceil((head.length + 1) / 8) * 8 - 1))
+    const values = new Uint8Array(new Float64Array([4_998, 4_999, 5_000, 3.5, Number.NaN, 2.25]).buffer)
+    const body = new Uint8Array([...line, 10, ...values])
+    server.use(http.get(`${ORIGIN}/runs/:id/columns`, () => HttpResponse.arrayBuffer(body.buffer)))
+    visit(PAGE)
+    const source = await stream()
+    expect(source.url).toContain(encodeURIComponent(`${RUN_ID}:90:0`))
+    expect(await screen.findByRole('img', { name: /^Loss: 3 rows, lowest 2.250, latest 2.250/ })).toBeVisible()
+    source.send('metrics', { run: RUN_ID, columns: { step: [5_001], loss: [2] } }, `${RUN_ID}:99:0`)
+    expect(await screen.findByRole('img', { name: /^Loss: 4 rows, lowest 2.000, latest 2.000/ })).toBeVisible()
+  })
+
+  test('where a long history cannot be had at once, the stream tells it', async () => {
+    withRun({ step: 5_000, steps: 9_000 })
+    server.use(refuse('get', '/runs/:id/columns', { status: 500 }))
+    visit(PAGE)
+    expect((await stream()).url).not.toContain('cursor')
+  })
+
+  test('that it was deleted elsewhere is said', async () => {
+    visit(PAGE)
+    await screen.findByText('2.412')
+    const source = await stream()
+    server.use(refuse('get', '/runs/:id', { status: 404, detail: 'there is no run x' }))
+    source.send('gone', { run: RUN_ID })
+    expect(await screen.findByText('there is no run x')).toBeVisible()
+    expect(screen.getByText('2.412')).toBeVisible()
+  })
+
   test('before its first step the phases show how far it is', async () => {
     withRun({ step: 0, phase: 'compiling', loss: null, eta_seconds: null })
     visit(PAGE)

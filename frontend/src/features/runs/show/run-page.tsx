@@ -37,7 +37,13 @@ export function RunPage() {
   const { runId } = route.useParams()
   const { run, feed } = useRun(runId)
   useTitle(run.data ? `${run.data.name} · ${run.data.state}` : 'Run')
-  if (run.data) return <RunView run={run.data} feed={feed} />
+  if (run.data)
+    return (
+      <div className="grid min-w-0 grid-cols-1 gap-5">
+        {run.error && <Failure title="What is shown here may be out of date." reason={run.error.message} />}
+        <RunView run={run.data} feed={feed} />
+      </div>
+    )
   if (run.error)
     return (
       <>
