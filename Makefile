@@ -3,13 +3,13 @@
 #   make up      start Assay on http://127.0.0.1:8000 (sets everything up first)
 #   make test    all Python and page tests
 #   make demo    the main job in the terminal: launch, follow, seal, verify
-#   make check   format, lint, types of both languages, drift of generated files
+#   make check   format, lint, types of both languages, drift of generated files, workflows and images
 #   make e2e     the page in a real browser against the real server
 #   make bench   benchmarks
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up dev demo test test-postgres check format e2e bench types clean
+.PHONY: help setup up dev demo test test-postgres guardrails check images format e2e bench types clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,6 +18,8 @@ NPM := npm --no-fund --no-audit --loglevel=error
 PAGE_SOURCES := $(shell find frontend/src frontend/public -type f 2>/dev/null) frontend/index.html frontend/vite.config.ts
 
 INDEX_TESTS := $(addprefix tests/backend/test_,storing.py following.py streaming.py measuring.py resuming.py starting.py rebuilding.py)
+
+GUARDRAIL_TESTS := tests/training/test_guardrails.py tests/test_guardrails_page.py tests/test_images.py tests/test_architecture.py
 
 help:
 	@sed -n '3,8s/^# *//p' Makefile
@@ -60,6 +62,10 @@ demo: setup
 test: setup
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 	$(NPM) test
+
+# What Assay never does: docs/guardrails.md.
+guardrails: setup
+	$(BIN)/pytest $(GUARDRAIL_TESTS)
 
 # What the index does, with a real PostgreSQL server in the file's place.
 test-postgres: setup
