@@ -80,8 +80,14 @@ check: setup
 	$(BIN)/mypy
 	$(NPM) run --silent lint
 	$(NPM) run --silent typecheck
-	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory images types
 	@git diff --exit-code --stat -- frontend/openapi.json frontend/src/api/gen docs/schemas || { echo "assay: generated files have drifted; commit what make types wrote" >&2; exit 1; }
+
+# Images and workflows, as far as can be said without Docker and without GitHub.
+images: setup
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 types: setup
 	@$(BIN)/python -m backend.openapi > frontend/openapi.json.new && mv frontend/openapi.json.new frontend/openapi.json
