@@ -3,13 +3,13 @@
 #   make up      start Assay on http://127.0.0.1:8000 (sets everything up first)
 #   make test    all Python and page tests
 #   make demo    the main job in the terminal: launch, follow, seal, verify
-#   make check   format, lint, types of both languages, drift of generated files
+#   make check   format, lint, types of both languages, drift of generated files, workflows and images
 #   make e2e     the page in a real browser against the real server
 #   make bench   benchmarks
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up dev demo test test-postgres check format e2e bench types clean
+.PHONY: help setup up dev demo test test-postgres guardrails check images format e2e bench types clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,6 +18,8 @@ NPM := npm --no-fund --no-audit --loglevel=error
 PAGE_SOURCES := $(shell find frontend/src frontend/public -type f 2>/dev/null) frontend/index.html frontend/vite.config.ts
 
 INDEX_TESTS := $(addprefix tests/backend/test_,storing.py following.py streaming.py measuring.py resuming.py starting.py rebuilding.py)
+
+GUARDRAIL_TESTS := tests/training/test_guardrails.py tests/test_guardrails_page.py tests/test_images.py tests/test_architecture.py
 
 help:
 	@sed -n '3,8s/^# *//p' Makefile
@@ -61,6 +63,10 @@ test: setup
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 	$(NPM) test
 
+# What Assay never does: docs/guardrails.md.
+guardrails: setup
+	$(BIN)/pytest $(GUARDRAIL_TESTS)
+
 # What the index does, with a real PostgreSQL server in the file's place.
 test-postgres: setup
 	@if [ -z "$$(command -v initdb; ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ]; then \
@@ -74,8 +80,14 @@ check: setup
 	$(BIN)/mypy
 	$(NPM) run --silent lint
 	$(NPM) run --silent typecheck
-	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory images types
 	@git diff --exit-code --stat -- frontend/openapi.json frontend/src/api/gen docs/schemas || { echo "assay: generated files have drifted; commit what make types wrote" >&2; exit 1; }
+
+# Images and workflows, as far as can be said without Docker and without GitHub.
+images: setup
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 types: setup
 	@$(BIN)/python -m backend.openapi > frontend/openapi.json.new && mv frontend/openapi.json.new frontend/openapi.json

@@ -66,15 +66,15 @@ def _unreachable() -> str:
 
 def _guardrails(asked: RunSpec) -> list[Item]:
     """What has to be refused, refused here and now."""
-    from training import devices, weight_files
+    from training import devices, packages, weight_files
     from training.errors import WeightsError
 
     count = parameter_count(asked.model)
     said = devices.refuse("gpu", "gpu", count)
     found = [_refused("gpu-block", "Gemma-size models never train on a GPU", said, "training/devices.py")]
     version = metadata.version("transformers")
-    kept = f"transformers {version} is installed" if int(version.split(".")[0]) < 5 else ""
-    found.append(_refused("transformers", "transformers stays below 5", kept, "pyproject.toml"))
+    kept = "" if packages.refuse_transformers() else f"transformers {version} is installed"
+    found.append(_refused("transformers", "transformers stays below 5", kept, "training/packages.py"))
     for kind in ("gemma2", "gemma3"):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "config.json").write_text(json.dumps({"model_type": kind}))

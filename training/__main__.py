@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evidence import canonical, events, provenance, rundir
 from evidence.spec import SpecError
-from training import devices, peers
+from training import devices, packages, peers
 from training.errors import (
     ADDRESS_TAKEN,
     COMPLETED,
@@ -89,6 +89,7 @@ def _guarded(run: Path, ask: rundir.Ask, reporter: Reporter, stop: Stop, peers: 
     """The process's outermost edge: whatever ends the run is told in the event log before it is raised further."""
     try:
         reporter.phase("loading")
+        packages.check()
         devices.choose_platform(ask.spec)
         peers.join(stop)
         from training.train import train

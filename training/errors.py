@@ -8,6 +8,7 @@ TrainingError            exit 1
     ├── CannotResume     what the attempts before left is not of this ask, or not whole
     ├── GroupError       a group of processes that cannot be
     ├── AddressTaken     exit 69: the first process cannot listen where it should
+    ├── PackageError     a package of a version that changes what a run means
     ├── DeviceError      the device asked for is not there, or not allowed
     ├── LayoutError      the mesh cannot divide what it was given
     ├── DataError        a row, a field, a file
@@ -51,6 +52,10 @@ class GroupError(Refusal):
 
 
 class AddressTaken(Refusal):
+    pass
+
+
+class PackageError(Refusal):
     pass
 
 
