@@ -90,9 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     notebook.add_argument("--out", type=Path, metavar="FILE", help="where to write it (kaggle_submission.ipynb)")
     notebook.add_argument("--archive", type=Path, metavar="FILE", help="write the source there, to be attached")
     notebook.add_argument("--unpinned", action="store_true", help="take any commit that an attached archive proves")
-    notebook.add_argument("--config", default="", help="what to train (submission_tpu)")
+    notebook.add_argument("--config", type=Path, help="what to train (submission_tpu)")
     notebook.add_argument("--name", default="", help="what to call the run and its bundle (m37_v1)")
-    notebook.add_argument("--smoke", action="store_true", help="run the same cells on a CPU, with smoke_tiny")
+    notebook.add_argument(
+        "--smoke", action="store_true", help="the same cells on a CPU, with smoke_tiny or --config"
+    )
+    notebook.add_argument("--rehearse", type=Path, metavar="CONFIG", help="as --smoke, as a rehearsal of that config")
     notebook.set_defaults(act=_notebook)
 
     submission = commands.add_parser("submission", help="the submission's definition of done")
@@ -332,29 +335,12 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _notebook(options: argparse.Namespace) -> int:
-    from evidence import notebook, source_archive
+    from assay import notebook
 
-    values = {
-        "smoke": options.smoke,
-        "run_name": options.name,
-        "config": options.config and f"{_config(options.config)}",
-    }
-    values = {name: value for name, value in values.items() if value}
-    out = options.out or Path("kaggle_submission.ipynb")
-    if options.unpinned:
-        parameters = notebook.Parameters(**values)
-    else:
-        try:
-            archive = source_archive.pack()
-        except source_archive.CannotPack as error:
-            return _fail(str(error))
-        parameters = notebook.pinned(archive, embed=options.archive is None, **values)
-        if options.archive:
-            options.archive.write_bytes(archive.data)
-            print(f"Wrote {options.archive}: commit {archive.commit}, {len(archive.data):,} bytes, to be attached")
-    out.write_bytes(notebook.build(parameters))
-    print(f"Wrote {out}: " + ("any commit" if options.unpinned else f"commit {parameters.commit}"))
-    return 0
+    config = _config(options.config) if options.config else None
+    rehearsed = _config(options.rehearse) if options.rehearse else None
+    values = notebook.values(options.name, config, rehearsed, smoke=options.smoke, preflights=_home() / "preflights")
+    return notebook.write(options.out, options.archive, values, unpinned=options.unpinned)
 
 
 def _submission_status(options: argparse.Namespace) -> int:

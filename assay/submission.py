@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
 from assay.progress import console, errors
-from evidence import audit, config_file, deeper, trust
+from evidence import audit, config_file, deeper, notebook, trust
 from evidence.known import Known
 from evidence.reading import Bundle, Unreadable
 from evidence.spec import RunSpec, SpecError, parameter_count
@@ -17,6 +18,13 @@ from evidence.submission import IMPOSSIBLE, OPEN, PROVEN, Item, of_bundle
 from evidence.verify import NotABundle, verify
 
 DONE, NOT_DONE, CANNOT_SAY = 0, 1, 2
+GATE = Item(
+    "gate",
+    "The gate passes on a bare machine",
+    IMPOSSIBLE,
+    "no machine vouches for its own tests; run them, or read what the workflow says of the commit",
+    (".ci/run", ".github/workflows/ci.yml"),
+)
 STYLES = {PROVEN: "green", OPEN: "yellow", IMPOSSIBLE: "magenta"}
 
 
@@ -38,7 +46,7 @@ def status(folder: Path, config: Path, home: Path, *, quick: bool, as_json: bool
     except (SpecError, NotABundle, Unreadable, trust.TrustError) as error:
         errors.print(f"Error: {error}", markup=False)
         return CANNOT_SAY
-    items += _guardrails(asked)
+    items += [_notebook(), *_guardrails(asked), GATE]
     if as_json:
         print(json.dumps({"submission": folder.name, "items": [asdict(item) for item in items]}, indent=2))
     else:
@@ -59,9 +67,21 @@ def _audited(folder: Path, known: Known, quick: bool) -> Known:
 
 def _unreachable() -> str:
     """Why the submission cannot run from here; "" where it can."""
+    from backend.launchers.kaggle import credentials
+
     if any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*")):
         return ""
-    return "this machine has no TPU"
+    if credentials.read(os.environ, Path.home()).known:
+        return ""
+    return "this machine has no TPU, and no Kaggle account is set up on it"
+
+
+def _notebook() -> Item:
+    """The committed notebook is what its source gives."""
+    same = notebook.COMMITTED.is_file() and notebook.COMMITTED.read_bytes() == notebook.build(notebook.Parameters())
+    said = "built again from its source, byte for byte" if same else "it is not what its source gives"
+    where = ("notebooks/kaggle_submission.ipynb", "notebooks/submission.py")
+    return Item("notebook", "The notebook has not drifted", PROVEN if same else OPEN, said, where)
 
 
 def _guardrails(asked: RunSpec) -> list[Item]:

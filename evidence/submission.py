@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from evidence import preflight, preflight_comparison, reading, rehearsal, report, typed
-from evidence.manifest import Performed
+from evidence.manifest import Kaggle, Local, Performed
 from evidence.preflight import DoesNotFit, Fits, Report
 from evidence.reading import Bundle, Unreadable
 from evidence.spec import RunSpec, SpecError, parameter_count, parse
@@ -172,6 +172,13 @@ def _of_the_run(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
     title = f"{training.steps} steps of {training.batch_size} × {training.sequence_length} tokens"
     said = f"{steps:,} steps of {shape[0]} × {shape[1]} tokens{'' if itself else ', as a rehearsal'}"
     yield judged.item("steps", title, itself and full and judged.holds("steps"), said, reading.METRICS)
+    location = manifest.location
+    if isinstance(location, Local):
+        said, known = "a machine of its operator, so nobody else has a record of it", False
+    else:
+        said, known = judged.said("platform"), isinstance(location, Kaggle) and judged.passed(("KGL-01", "KGL-02"))
+        said += "" if known else f"; {judged.left(('KGL-01', 'KGL-02'))}"
+    yield judged.item("platform", "Kaggle's own record says the same", itself and known, said, reading.MANIFEST)
     hardware = manifest.hardware
     right = hardware.platform == asked.device and len(hardware.devices) == DEVICES
     yield judged.item(
