@@ -39,6 +39,8 @@ class Parameters:
     run_id: str = ""
     nonce: str = ""
     resume: bool = False
+    require: str = "tpu"
+    devices: int = 8
     deadline_hours: float = 8.5
     smoke: bool = False
     smoke_config: str = "training/configs/smoke_tiny.yaml"

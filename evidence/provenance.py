@@ -35,6 +35,8 @@ PROOF = "commit.json"
 _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What reading a proof may raise that is none."""
 
+ALSO_PASSED = "ASSAY_ALSO_PASSED"
+
 _PASSED_ON = (
     "PATH",
     "HOME",
@@ -69,10 +71,10 @@ def config_name(path: Path) -> str:
 
 
 def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables a trainer gets: an allow-list, so that the server's secrets do not leak into a log."""
-    return {
-        name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith(_PASSED_PREFIXES)
-    }
+    """The variables a trainer gets: an allow-list, so that the server's secrets do not leak into a log. ``ALSO_PASSED``
+    names those that one launcher's trainer needs besides."""
+    passed = {*_PASSED_ON, ALSO_PASSED, *environment.get(ALSO_PASSED, "").split(",")}
+    return {name: value for name, value in environment.items() if name in passed or name.startswith(_PASSED_PREFIXES)}
 
 
 def recorded_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,22 +38,26 @@ class AlreadyLaunched(RuntimeError):
     """The run has a launch.json: somebody started it."""
 
 
-def launch(run: Path, command: list[str], *, resume: bool = False) -> subprocess.Popen[bytes]:
+def launch(
+    run: Path, command: list[str], *, resume: bool = False, passed: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     """Start the recorder of ``run`` for ``command``, detached from this process; returns at once.
 
-    ``resume``: as the next attempt of a run that has ended early.
+    ``resume``: as the next attempt of a run that has ended early. ``passed``: variables that the command gets besides
+    those that every trainer gets.
     """
     how = ["--resume"] if resume else []
-    return _detached(run, ["record", *how, str(run.resolve()), "--", *command])
+    return _detached(run, ["record", *how, str(run.resolve()), "--", *command], passed)
 
 
-def _detached(run: Path, words: list[str]) -> subprocess.Popen[bytes]:
+def _detached(run: Path, words: list[str], passed: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """``python -m evidence`` with ``words``, in a session of its own."""
+    environment = {**os.environ, provenance.ALSO_PASSED: ",".join(passed)} if passed else os.environ
     with (run / rundir.RECORDER_LOG).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "evidence", *words],
             cwd=provenance.REPOSITORY,
-            env=provenance.child_environment(),
+            env=provenance.child_environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,

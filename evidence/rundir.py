@@ -17,6 +17,8 @@
     system.jsonl     recorder, append    what the run's processes use of the machine, every two seconds
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
+    remote.json      trainer, replaced   of a run elsewhere: how its session stands, in a sentence
+    platform/        trainer, once       of a run elsewhere: what the platform's API gave, and its own folder, run/
     rehearsal/       launcher, once      the config that this run rehearses, and the newest reports about its step
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
@@ -54,6 +56,7 @@ FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer"
 PREFLIGHT, WITNESS, SYSTEM, ALERTS = "preflight.json", "witness.jsonl", "system.jsonl", "alerts.jsonl"
 LABELS, RESUME, TRASHED, REHEARSAL = "labels.json", "resume.json", "trashed.json", "rehearsal"
 KILL, TURN = "kill.json", "turn.json"
+REMOTE, PLATFORM = "remote.json", "platform"
 
 SCHEMA = "assay/run@1"
 LABELS_SCHEMA = "assay/labels@1"

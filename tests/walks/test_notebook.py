@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import subprocess
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 
 from evidence import canonical, notebook, reading, rundir, session, source_archive, typed
 from evidence.verify import verify
-from tests.runs import ROOT
+from tests import clone
 
 SECRETS = {
     "HF_TOKEN": "hf_plantedplantedplantedplantedplanted",
@@ -30,16 +28,7 @@ SECRETS = {
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> source_archive.Archive:
     """The working tree's own files as a commit, packed. CI's is clean; a developer's need not be."""
-    clone = tmp_path_factory.mktemp("clone")
-    shutil.copytree(ROOT, clone, dirs_exist_ok=True, ignore=lambda folder, names: {
-        name for name in names
-        if name == "__pycache__" or (Path(folder) == ROOT and name not in source_archive.PACKED)
-    })  # fmt: skip
-    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-qm", "as it is"], check=True)
-    return source_archive.pack(clone)
+    return source_archive.pack(clone.make(tmp_path_factory.mktemp("clone"), *source_archive.PACKED))
 
 
 def execute(
@@ -153,10 +142,7 @@ def test_a_dirty_tree_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "training/x.py").write_text("x = 1\n")
     with pytest.raises(source_archive.CannotPack, match="is not a git checkout"):
         source_archive.pack(tmp_path)
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-qm", "x"], check=True)
+    clone.commit(tmp_path)
     (tmp_path / "training/x.py").write_text("x = 2\n")
     with pytest.raises(source_archive.CannotPack, match=r"training/x\.py differ from the commit; commit or stash them"):
         source_archive.pack(tmp_path)

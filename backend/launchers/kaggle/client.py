@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from backend.launchers.kaggle.credentials import ENDPOINT, Credentials
+from backend.launchers.kaggle.credentials import Credentials
+from evidence.manifest import KAGGLE_ENDPOINT as ENDPOINT
 
 AGENT = "assay"
 KERNELS, OAUTH = "kernels.KernelsApiService", "security.OAuthService"
@@ -59,7 +60,8 @@ class Troubled(KaggleError):
 
 @dataclass(frozen=True)
 class Kernel:
-    """A notebook to push. ``slug``: owner and name. ``models``, ``kernels``: what is attached to it."""
+    """A notebook to push. ``slug``: owner and name. ``machine_shape`` "": without an accelerator. ``models``,
+    ``datasets``, ``kernels``: what is attached to it."""
 
     slug: str
     title: str
@@ -115,6 +117,12 @@ class Found:
     machine_shape: str
     docker_image: str
     metadata: Document
+
+    @property
+    def machine(self) -> tuple[str, str]:
+        """The machine's shape and image in words, also where Kaggle names none."""
+        shape = self.machine_shape if self.machine_shape not in ("", "None") else "no accelerator"
+        return shape, self.docker_image or "the platform names no image"
 
 
 @dataclass(frozen=True)
@@ -314,10 +322,10 @@ def save_request(kernel: Kernel) -> Document:
         "kernelType": "notebook",
         "isPrivate": True,
         "enableGpu": False,
-        "enableTpu": True,
+        "enableTpu": bool(kernel.machine_shape),
         "enableInternet": kernel.internet,
         "sessionTimeoutSeconds": kernel.timeout_seconds,
-        "machineShape": kernel.machine_shape,
+        **({"machineShape": kernel.machine_shape} if kernel.machine_shape else {}),
         **{name: items for name, items in lists.items() if items},
     }
 

@@ -11,8 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ENDPOINT = "https://api.kaggle.com"
-"""Kaggle's own. What another endpoint says is never called Kaggle's."""
+from evidence.manifest import KAGGLE_ENDPOINT as ENDPOINT
+
+VARIABLES = (
+    "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "ASSAY_KAGGLE_ENDPOINT",
+    "ASSAY_KAGGLE_DATASETS", "ASSAY_KAGGLE_POLL",
+)  # fmt: skip
+"""Of the environment, what the job that watches a session needs; no other trainer gets them."""
 
 HOW = (
     "put an access token into KAGGLE_API_TOKEN or ~/.kaggle/access_token, or a kaggle.json into ~/.kaggle "
