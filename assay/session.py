@@ -1,8 +1,9 @@
 """``python -m assay.session STEP FOLDER``: the steps of a rented session, which the notebook's cells call one by one.
 
 ``FOLDER/asked.json`` says what was asked. Each step leaves its facts in a file of FOLDER; ``finish`` reads those that
-are there, packs ``assay_run.tar.gz`` and writes ``session.json``. A step that cannot go on does that, too, before it
-ends with an exit code of its own: 2 nothing could be run, 78 the machine is another one than was asked for.
+are there, packs ``assay_run.tar.gz`` and writes ``session.json``. A step that cannot go on, or breaks, does that, too,
+before it ends with an exit code of its own: 1 it broke, 2 nothing could be run, 78 the machine is another one than was
+asked for. ``finish`` ends with 0, or with 1 where the run failed and 75 where it was stopped.
 """
 
 from __future__ import annotations
@@ -41,14 +42,18 @@ from evidence import (
 )
 from evidence.session import ARCHIVE, BUNDLE, DOCUMENT, MARK, RUN
 from evidence.spec import Scalar, SpecError, resolve
-from evidence.status import ENDED, status
+from evidence.status import status
 from evidence.verify import verify
 
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
 GRACE_SECONDS = 20 * 60
 """So long before the session's deadline a run is told to stop: it saves its state, and has to be sealed and packed."""
+SAVE_SECONDS = 12 * 60
+"""So much of that it has to save its state before it is killed: the submission's has 30 GB."""
 OUTPUT_BYTES = 19 * 10**9
 """The platform keeps 20 GB of what a session leaves; what does not fit is said to be left out."""
+GOES_ON = ("starting", "running", "stopping")
+"""A run in one of these states has a process that may still write."""
 FIXED = ("jax", "jaxlib", "libtpu")
 """What the platform's image brings for its own hardware, and nothing may replace."""
 
@@ -139,8 +144,10 @@ def hardware(here: Session) -> None:
     proof = here.folder / "hardware.json"
     words = ["--require", here.asked.require, "--devices", str(here.asked.devices), "--out", str(proof)]
     code = subprocess.run([sys.executable, "-m", "training.prove_hardware", *words]).returncode
-    if code:
+    if code == session.WRONG_HARDWARE:
         raise CannotGoOn("this is not the machine that was asked for; nothing was trained", code)
+    if code:
+        raise CannotGoOn(f"the proof of the hardware ended with exit code {code}, so nothing was trained", code)
 
 
 def inputs(here: Session) -> None:
@@ -163,7 +170,8 @@ def train(here: Session) -> None:
     asked = here.asked
     run = _resumed(here) if asked.resume else _created(here)
     print(f"Run {run.name}", flush=True)
-    record.launch(run, [sys.executable, "-m", "training", str(run)], resume=asked.resume)
+    os.environ.setdefault("ASSAY_STOP_GRACE", str(SAVE_SECONDS))
+    _launch(run, resume=asked.resume)
     stop_at = asked.started + asked.deadline_hours * 3600 - GRACE_SECONDS
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: record.request_stop(run))
@@ -171,8 +179,7 @@ def train(here: Session) -> None:
     for piece in _output(run):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
-        if time.time() > stop_at and not told:
-            told = record.request_stop(run)
+        if time.time() > stop_at and not told and (told := record.request_stop(run)):
             print("Told to stop: the session's time is nearly over", flush=True)
     now = _state(run)
     print(f"{now.state.capitalize()}{f': {now.reason}' if now.reason else ''}")
@@ -206,7 +213,7 @@ def finish(here: Session, because: str = "") -> int:
         print(f"Error: {because or 'the source was not proven'}; there is no session.json of an unknown source")
         return REFUSED
     reason = " ".join(because.split())[:500] or "the session did not get that far"
-    state = _state(run) if run else None
+    state = _ended(run) if run else None
     sealed = here.has("bundle")
     document = session.Session(
         schema=session.SCHEMA,
@@ -245,6 +252,10 @@ def main(arguments: list[str]) -> int:
         print(f"Error: {error}", flush=True)
         finish(here, str(error))
         return error.code
+    except BaseException as error:
+        if name != "finish":
+            finish(here, f"the step {name} broke: {type(error).__name__}: {error}")
+        raise
 
 
 def _created(here: Session) -> Path:
@@ -291,11 +302,23 @@ def _resumed(here: Session) -> Path:
     return run
 
 
+def _launch(run: Path, *, resume: bool) -> None:
+    """Start the recorder, and wait until it has claimed the run: before that, the folder says how the attempt before
+    has ended, or that there was none. Raises CannotGoOn."""
+    before = rundir.read_document(run / rundir.LAUNCH)
+    recorder = record.launch(run, [sys.executable, "-m", "training", str(run)], resume=resume)
+    while recorder.poll() is None and rundir.read_document(run / rundir.LAUNCH) == before:
+        time.sleep(0.05)
+    if rundir.read_document(run / rundir.LAUNCH) == before:
+        why = (run / rundir.RECORDER_LOG).read_text(encoding="utf-8", errors="replace").strip()[-500:]
+        raise CannotGoOn(f"the recorder did not start the trainer: {why or f'it ended with {recorder.returncode}'}")
+
+
 def _output(run: Path) -> Iterator[bytes]:
     """The run's output as it comes, to its end; an empty piece now and then while nothing comes."""
     path, offset = run / rundir.OUTPUT, 0
     while True:
-        ended = _state(run).state in ENDED
+        ended = _state(run).state not in GOES_ON
         if path.exists():
             with path.open("rb") as stream:
                 stream.seek(offset)
@@ -306,6 +329,14 @@ def _output(run: Path) -> Iterator[bytes]:
             return
         yield b""
         time.sleep(0.1)
+
+
+def _ended(run: Path) -> Any:
+    """How the run stands once nothing of it goes on: what broke the session may have left its trainer behind."""
+    if (now := _state(run)).state in GOES_ON and record.request_stop(run):
+        while (now := _state(run)).state in GOES_ON:
+            time.sleep(0.1)
+    return now
 
 
 def _state(run: Path) -> Any:
@@ -332,8 +363,17 @@ def _attach(attached: Path, asked: str) -> None:
     print(f"Data: {near[0].relative_to(attached).as_posix()} for {asked}")
 
 
-def _packed(here: Session, run: Path) -> session.Packed:
-    """The run and its bundle in one archive; saved states that have no room are left out, the oldest first."""
+def _packed(here: Session, run: Path) -> session.Packed | session.NotPacked:
+    """The run and its bundle in one archive, or why there is none (the disk may be full)."""
+    try:
+        return _archive(here, run)
+    except OSError as error:
+        (here.work / ARCHIVE).unlink(missing_ok=True)
+        return session.NotPacked("not_packed", f"{ARCHIVE} could not be written: {error.strerror or error}")
+
+
+def _archive(here: Session, run: Path) -> session.Packed:
+    """Saved states that have no room are left out, the oldest first."""
     room, left_out, out = OUTPUT_BYTES, [], set()
     states = sorted((run / "checkpoints").iterdir(), reverse=True) if (run / "checkpoints").is_dir() else []
     sealed = here.bundles / here.asked.run_name

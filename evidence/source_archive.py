@@ -20,6 +20,9 @@ from evidence import canonical, provenance
 PACKED = ("assay", "evidence", "pyproject.toml", "training")
 """What a run needs of this repository. The page, the server, the tests and sealed bundles stay at home."""
 
+LOADED = (".py", ".pth", ".so")
+"""Files that Python would load where it finds them."""
+
 NAME = "assay-source.tar.xz"
 """What the archive is called where it is attached."""
 
@@ -46,11 +49,12 @@ class Archive:
 
 
 def pack(repository: Path = provenance.REPOSITORY) -> Archive:
-    """The commit checked out at ``repository``. Raises CannotPack for a changed file, or where there is no git."""
+    """The commit checked out at ``repository``. Raises CannotPack where what would be packed differs from it, or there
+    is no git."""
     facts = provenance.source(repository)
     if facts["kind"] != "git" or not (repository / ".git").exists():
         raise CannotPack(f"{repository} is not a git checkout, so there is no commit to pack; clone the repository")
-    if changed := facts["changed_files"]:
+    if changed := [name for name in facts["changed_files"] if name.partition("/")[0] in PACKED]:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise CannotPack(f"{changed[0]}{more} differ from the commit; commit or stash them, then pack again")
     commit = facts["commit"]
@@ -69,14 +73,19 @@ def pack(repository: Path = provenance.REPOSITORY) -> Archive:
 def prove(folder: Path, commit: str = "") -> dict[str, str]:
     """``{commit, tree}`` of an unpacked archive, recomputed from its files. ``commit``: the one that it must be.
 
-    Raises NotTheSource for a file that is missing, changed or not the commit's.
+    Raises NotTheSource for a file that is missing, changed or not the commit's. Of files beside its folders, which an
+    attached folder may have, those are refused that Python could take for the modules they are named after.
     """
     try:
         facts = provenance.unpacked(folder)
+        committed = provenance.blobs(canonical.read(folder / provenance.PROOF))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotTheSource(f"{folder} proves no commit: {error}") from None
     if changed := facts["changed_files"]:
         raise NotTheSource(f"{changed[0]} is not the file of commit {facts['commit']}; unpack the archive again")
+    inside = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in LOADED)
+    if foreign := sorted(set(inside) - set(committed)):
+        raise NotTheSource(f"{foreign[0]} is no file of commit {facts['commit']}; unpack the archive into a new folder")
     if commit and facts["commit"] != commit:
         raise NotTheSource(f"the source is commit {facts['commit']}, but {commit} was asked for; attach its archive")
     return {"commit": facts["commit"], "tree": facts["tree"]}

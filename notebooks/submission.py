@@ -47,10 +47,11 @@ INPUT = pathlib.Path(os.environ.get("KAGGLE_INPUT", "/kaggle/input"))
 SCRATCH = pathlib.Path(tempfile.mkdtemp(prefix="assay-"))
 SOURCE = SCRATCH / "source"
 
-found = sorted(INPUT.rglob("assay-source.tar*")) if not ARCHIVE and INPUT.is_dir() else []
+found = [path for path in sorted(INPUT.rglob("assay-source.tar*")) if path.is_file()]
+found += [path.parent for path in sorted(INPUT.rglob("commit.json")) if (path.parent / "assay/session.py").is_file()]
 if not ARCHIVE and not found:
     raise SystemExit("no source: attach assay-source.tar.xz, written by: assay notebook --archive")
-if found and found[0].is_dir():  # the platform unpacked it
+if not ARCHIVE and found[0].is_dir():  # the platform unpacked it, into a folder that it named
     digest = ""
     shutil.copytree(found[0], SOURCE)
 else:
