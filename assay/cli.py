@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     launch = commands.add_parser("launch", help="launch a run on the server (POST /runs) and follow it")
     launch.add_argument("config", help="a shipped config: demo_reasoning, smoke_tiny, …")
     _ask(launch)
+    launch.add_argument("--launcher", choices=("local", "kaggle"), default="local", help="where it runs (local)")
     launch.add_argument("--detach", action="store_true", help="do not follow")
     _reach(launch)
     launch.set_defaults(act=_launch)
@@ -80,9 +81,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--replay", action="store_true", help="also train a drawn segment again (E4)")
     verify.add_argument("--draw", default="", metavar="NONCE", help="draw that segment by this (default: at random)")
+    verify.add_argument("--online", action="store_true", help="ask the platform that lent the session, too (E5)")
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verify.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
     verify.set_defaults(act=_verify)
+
+    notebook = commands.add_parser("notebook", help="write the notebook of a rented session, and the source it runs")
+    notebook.add_argument("--out", type=Path, metavar="FILE", help="where to write it (kaggle_submission.ipynb)")
+    notebook.add_argument("--archive", type=Path, metavar="FILE", help="write the source there, to be attached")
+    notebook.add_argument("--unpinned", action="store_true", help="take any commit that an attached archive proves")
+    notebook.add_argument("--config", default="", help="what to train (submission_tpu)")
+    notebook.add_argument("--name", default="", help="what to call the run and its bundle (m37_v1)")
+    notebook.add_argument("--smoke", action="store_true", help="run the same cells on a CPU, with smoke_tiny")
+    notebook.set_defaults(act=_notebook)
 
     submission = commands.add_parser("submission", help="the submission's definition of done")
     status = submission.add_subparsers(required=True, metavar="COMMAND").add_parser(
@@ -239,7 +250,8 @@ def _launch(options: argparse.Namespace) -> int:
     try:
         overrides = _overrides(options)
         with Client(options.url, options.token) as client:
-            run = client.create_run(options.config, overrides, **({"name": options.name} if options.name else {}))
+            named = {"name": options.name} if options.name else {}
+            run = client.create_run(options.config, overrides, launcher=options.launcher, **named)
             console.print(f"Launched {run['name']}: {client.url}/runs/{run['id']}")
             if options.detach:
                 return 0
@@ -302,7 +314,47 @@ def _verify(options: argparse.Namespace) -> int:
     keys = ["--trusted-keys", options.trusted_keys] if options.trusted_keys else []
     draw = ["--draw", options.draw] if options.draw else []
     flags = [f"--{name}" for name in ("json", "quick", "replay") if getattr(options, name)]
-    return evidence(["verify", str(_bundle(options.bundle)), *level, *keys, *draw, *flags])
+    words = ["verify", str(_bundle(options.bundle)), *level, *keys, *draw, *flags]
+    if not options.online:
+        return evidence(words)
+    import tempfile
+
+    from assay.online import NotAsked, told
+    from evidence import canonical, typed
+
+    with tempfile.TemporaryDirectory() as folder:
+        facts = Path(folder) / "told.json"
+        try:
+            facts.write_text(canonical.pretty(typed.write(told(_bundle(options.bundle)))), encoding="utf-8")
+        except NotAsked as error:
+            return _fail(f"the platform could not be asked: {error}")
+        return evidence([*words, "--told", str(facts)])
+
+
+def _notebook(options: argparse.Namespace) -> int:
+    from evidence import notebook, source_archive
+
+    values = {
+        "smoke": options.smoke,
+        "run_name": options.name,
+        "config": options.config and f"{_config(options.config)}",
+    }
+    values = {name: value for name, value in values.items() if value}
+    out = options.out or Path("kaggle_submission.ipynb")
+    if options.unpinned:
+        parameters = notebook.Parameters(**values)
+    else:
+        try:
+            archive = source_archive.pack()
+        except source_archive.CannotPack as error:
+            return _fail(str(error))
+        parameters = notebook.pinned(archive, embed=options.archive is None, **values)
+        if options.archive:
+            options.archive.write_bytes(archive.data)
+            print(f"Wrote {options.archive}: commit {archive.commit}, {len(archive.data):,} bytes, to be attached")
+    out.write_bytes(notebook.build(parameters))
+    print(f"Wrote {out}: " + ("any commit" if options.unpinned else f"commit {parameters.commit}"))
+    return 0
 
 
 def _submission_status(options: argparse.Namespace) -> int:

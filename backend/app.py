@@ -18,7 +18,7 @@ from backend.configs import routes as configs
 from backend.database import Database
 from backend.head import Head
 from backend.jobs import Jobs
-from backend.launchers import local
+from backend.launchers import kaggle, local
 from backend.page import Page
 from backend.preflights import routes as preflights
 from backend.preflights.library import Library as Preflights
@@ -39,7 +39,7 @@ from backend.settings import Settings
 from backend.trash import routes as trash
 from backend.trash.library import Library as Trash
 from backend.webhook import Webhook
-from evidence import __version__, preflight_folder, replay_job, trust
+from evidence import __version__, preflight_folder, replay_job, rundir, trust
 
 log = logging.getLogger("assay")
 
@@ -88,7 +88,10 @@ def _server(settings: Settings, database: Database) -> Server:
     store, bell = Store(database), Bell()
 
     def launch(run: Path) -> None:
-        local.launch(run, settings.trainer_command)
+        if rundir.read_ask(run).launcher == "kaggle":
+            kaggle.launch(run)
+        else:
+            local.launch(run, settings.trainer_command)
 
     queue = Queue(settings.runs, store, launch, local.request_stop, local.request_kill)
     witness = Witness(settings.runs, settings.home)

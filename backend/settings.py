@@ -11,6 +11,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from backend import webhook
+from backend.launchers.kaggle import credentials
+from backend.launchers.kaggle.credentials import Account
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -51,6 +53,7 @@ class Settings:
     demo: bool = True
     token: str = ""
     key: str = ""
+    kaggle: Account = field(default_factory=Account)
     webhook: str = ""
     webhook_private: bool = False
     watch: Thresholds = Thresholds()
@@ -132,6 +135,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         demo=environment.get("ASSAY_DEMO", "1") not in ("0", "false", "no"),
         token=environment.get("ASSAY_TOKEN", ""),
         key=environment.get("ASSAY_KEY", ""),
+        kaggle=credentials.read(environment, Path.home()),
         webhook=hook,
         webhook_private=environment.get("ASSAY_WEBHOOK_PRIVATE", "") in ("1", "true", "yes"),
         extra_data_roots=tuple(roots),

@@ -29,6 +29,7 @@ from evidence import (
     report,
     rundir,
     scoring,
+    session,
     signing,
     typed,
 )
@@ -126,7 +127,9 @@ class _Sealing:
     """One pass over a run folder into an empty folder."""
 
     def __init__(self, run: Path, folder: Path, name: str) -> None:
-        self.run, self.folder, self.name = run, folder, name
+        self.asked_in, self.folder, self.name = run, folder, name
+        # Of a run elsewhere, the folder here is that of whoever watched it; its own came back inside.
+        self.run = run = came_back if (came_back := run / rundir.PLATFORM / session.RUN).is_dir() else run
         self.ask = rundir.read_ask(run)
         self.launch = rundir.read_document(run / rundir.LAUNCH)
         earlier = range(1, self.launch.get("attempt", 1))
@@ -430,7 +433,7 @@ class _Sealing:
         )
 
     def _witness(self) -> manifest.Witnessed | manifest.NoWitness:
-        lines, _ = rundir.whole_lines(self.run / rundir.WITNESS, 0, limit_bytes=-1)
+        lines, _ = rundir.whole_lines(self.asked_in / rundir.WITNESS, 0, limit_bytes=-1)
         if not lines:
             return manifest.NoWitness(kind="no_witness", because="nobody countersigned this run while it went on")
         try:
@@ -449,7 +452,7 @@ class _Sealing:
         )
 
     def _preflight(self) -> manifest.Preflighted | manifest.NotPreflighted:
-        kept = self.run / rundir.PREFLIGHT
+        kept = self.asked_in / rundir.PREFLIGHT
         if not kept.is_file():
             because = "no preflight of this step was made before the run was asked for"
             return manifest.NotPreflighted(kind="not_preflighted", because=because)
@@ -464,7 +467,7 @@ class _Sealing:
             return manifest.NotPreflighted(kind="not_preflighted", because=because)
         return manifest.Preflighted(
             kind="preflighted",
-            file=self._copy(rundir.PREFLIGHT, reading.PREFLIGHT),
+            file=self._copy(kept, reading.PREFLIGHT),
             topology=report.target.name,
             fits=attempt.kind == "fits",
             peak_bytes=preflight_comparison.peak_bytes(attempt),
@@ -516,24 +519,35 @@ class _Sealing:
             found.append(manifest.Attempt(**asdict(facts), code=code))
         return found
 
-    def _location(self) -> manifest.Local:
+    def _location(self) -> manifest.Local | manifest.Kaggle | manifest.KaggleStandIn:
         host = self.launch["host"]
-        return manifest.Local(
-            kind="local",
-            host_sha256=host["name_sha256"],
-            os=host["os"],
-            kernel=host["kernel"],
-            cpu_model=host["cpu_model"],
-            logical_cpus=host["logical_cpus"],
-            memory_bytes=host["memory_bytes"],
-            command=[Path(word).name if word.startswith("/") else word for word in self.launch["command"]],
-            session_log=manifest.SessionLog(
+        facts: dict[str, Any] = {
+            "host_sha256": host["name_sha256"],
+            "os": host["os"],
+            "kernel": host["kernel"],
+            "cpu_model": host["cpu_model"],
+            "logical_cpus": host["logical_cpus"],
+            "memory_bytes": host["memory_bytes"],
+            "command": [Path(word).name if word.startswith("/") else word for word in self.launch["command"]],
+            "session_log": manifest.SessionLog(
                 file=self._file(reading.LOG),
                 format="plain-utf8",
                 captured_by="recorder",
                 line_count=(self.folder / reading.LOG).read_bytes().count(b"\n"),
             ),
-        )
+        }
+        told = self.asked_in / rundir.PLATFORM / "platform.json"
+        if self.run == self.asked_in or not told.is_file():
+            return manifest.Local(kind="local", **facts)
+        files: dict[str, Any] = {
+            "notebook": self._copy(told.with_name("notebook.ipynb"), reading.NOTEBOOK),
+            "log": self._copy(told.with_name("log.json"), reading.PLATFORM_LOG),
+            "session": self._copy(told.with_name(session.DOCUMENT), reading.SESSION),
+        }
+        platform = manifest.Platform(**canonical.read(told), **files)
+        if platform.endpoint == manifest.KAGGLE_ENDPOINT:
+            return manifest.Kaggle(kind="kaggle", platform=platform, **facts)
+        return manifest.KaggleStandIn(kind="kaggle_stand_in", platform=platform, **facts)
 
     def _source(self) -> manifest.GitSource | manifest.FilesSource:
         source, files = self.launch["source"], self._files_below("source/files")
@@ -628,16 +642,18 @@ class _Sealing:
             raise SealRefused([_refusal("SCH-06", rundir.EVENTS, f"a {cls.kind} event", "none")])
         return found[-1]
 
-    def _copy(self, source: str, target: str) -> File:
+    def _copy(self, source: str | Path, target: str) -> File:
         place = self.folder / target
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copyfile(self.run / source, place)
         except FileNotFoundError:
-            raise SealRefused([_refusal("STR-01", source, "a file", "nothing")]) from None
+            raise SealRefused([_refusal("STR-01", Path(source).name, "a file", "nothing")]) from None
         place.chmod(0o644)
         if place.stat().st_size > LARGEST_FILE_BYTES:
-            raise SealRefused([_refusal("STR-02", source, "at most 50 MiB", f"{place.stat().st_size:,} bytes")])
+            raise SealRefused(
+                [_refusal("STR-02", Path(source).name, "at most 50 MiB", f"{place.stat().st_size:,} bytes")]
+            )
         return self._file(target)
 
     def _copy_folder(self, source: str, target: str) -> None:

@@ -25,7 +25,7 @@ from evidence import (
     trust,
     typed,
 )
-from evidence.known import Known
+from evidence.known import Known, Told
 from evidence.provenance import REPOSITORY
 from evidence.reading import MISSHAPEN, REPLAY, Bundle, Unreadable
 from evidence.replay import Replay
@@ -81,6 +81,9 @@ def main(arguments: list[str]) -> int:
     )
     verifying.add_argument("--replay", action="store_true", help="also train a drawn segment again (E4)")
     verifying.add_argument("--draw", default="", metavar="NONCE", help="draw that segment by this (default: at random)")
+    verifying.add_argument(
+        "--told", type=Path, metavar="FILE", help="what the platform's API says of the session, as JSON (E5)"
+    )
     verifying.add_argument("--json", action="store_true", help="print the verdict as JSON")
     verifying.set_defaults(act=_verify)
     exporting = commands.add_parser("export", help="write a bundle as one file that verifies as it does")
@@ -179,9 +182,9 @@ def _sign(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     try:
         believed = _trusted(options.trusted_keys)
-        known = replace(_replayed(options, _known(options)), trust=believed)
+        known = replace(_told(options, _replayed(options, _known(options))), trust=believed)
         verdict = verify(options.bundle, known=known)
-    except (NotABundle, OSError, trust.TrustError) as error:
+    except (NotABundle, OSError, ValueError, trust.TrustError) as error:
         return _unusable(error)
     if options.json:
         print(canonical.pretty({"bundle": options.bundle.name, **typed.write(verdict)}), end="")
@@ -252,6 +255,11 @@ def _replayed(options: argparse.Namespace, known: Known) -> Known:
         return replace(known, replay=replaying.make(options.bundle, replaying.Ask(nonce=options.draw)))
     except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
         return replace(known, no_replay=f"no replay could be made: {error}")
+
+
+def _told(options: argparse.Namespace, known: Known) -> Known:
+    """With what the platform told this verifier. Raises OSError, ValueError for a file that does not say it."""
+    return replace(known, platform=typed.read(Told, canonical.read(options.told))) if options.told else known
 
 
 def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:

@@ -136,6 +136,61 @@ class Local:
     session_log: SessionLog
 
 
+KAGGLE_ENDPOINT: Final = "https://api.kaggle.com"
+"""Kaggle's own. What another endpoint says is never called Kaggle's."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the API at ``endpoint`` told of the session: which version of whose notebook, on which machine. ``notebook``
+    and ``log`` as it gave them; ``session``: what the session says of itself (``evidence/session.py``)."""
+
+    endpoint: Text
+    url: Text
+    owner: Text
+    slug: Text
+    version: Count
+    kernel_id: Natural
+    machine_shape: Text
+    docker_image: Text
+    retrieved_at: Utc
+    notebook: File
+    log: File
+    session: File
+
+
+@dataclass(frozen=True)
+class Kaggle:
+    """A session that Kaggle lent. The host's facts are the session's own word."""
+
+    kind: Literal["kaggle"]
+    host_sha256: Sha256
+    os: Text
+    kernel: Text
+    cpu_model: Text
+    logical_cpus: Count
+    memory_bytes: Count
+    command: list[str]
+    session_log: SessionLog
+    platform: Platform
+
+
+@dataclass(frozen=True)
+class KaggleStandIn:
+    """The same from another endpoint than Kaggle's own, which proves the way and nothing about Kaggle."""
+
+    kind: Literal["kaggle_stand_in"]
+    host_sha256: Sha256
+    os: Text
+    kernel: Text
+    cpu_model: Text
+    logical_cpus: Count
+    memory_bytes: Count
+    command: list[str]
+    session_log: SessionLog
+    platform: Platform
+
+
 @dataclass(frozen=True)
 class Device:
     id: Natural
@@ -390,7 +445,7 @@ class RunManifest:
     schema: Literal["evidence/run_manifest@1"]
     run: RunFacts
     attempts: list[Attempt]
-    location: Local
+    location: Local | Kaggle | KaggleStandIn
     hardware: Hardware
     mesh: Mesh
     memory: Memory
@@ -433,7 +488,7 @@ class EarlyManifest:
 
     schema: Literal["evidence/early_run_manifest@1"]
     run: EarlyRun
-    location: Local
+    location: Local | Kaggle | KaggleStandIn
     software: Installed
     source: GitSource | FilesSource
     config: Config

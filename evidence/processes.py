@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RUN_ID, RUN_ATTEMPT = "RUN_ID", "RUN_ATTEMPT"
+RUN_ID, RUN_FOLDER, RUN_ATTEMPT = "RUN_ID", "RUN_FOLDER", "RUN_ATTEMPT"
 """Variables that a trainer's processes are found by, even those that have left its session."""
 
 CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
@@ -122,15 +122,19 @@ def end(found: Iterable[Identity], grace_seconds: float) -> int:
     return len(told)
 
 
-def of_run(run_id: str, attempt: int) -> list[Identity]:
-    """This user's processes that carry the run's id in their environment, of ``attempt`` or one before it."""
+def of_run(run: Path, attempt: int) -> list[Identity]:
+    """This user's processes that carry the run's id and folder in their environment, of ``attempt`` or one before it.
+
+    An id alone would not do: a run that was sent elsewhere, or copied, has the same one.
+    """
+    marks = {f"{RUN_ID}={run.name}".encode(), f"{RUN_FOLDER}={run.resolve()}".encode()}
     found = []
     for pid in pids():
         try:
             variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             continue  # gone, or another user's
-        if f"{RUN_ID}={run_id}".encode() not in variables or pid == os.getpid():
+        if not marks.issubset(variables) or pid == os.getpid():
             continue
         mark = f"{RUN_ATTEMPT}=".encode()
         of = next((item[len(mark) :] for item in variables if item.startswith(mark)), b"0")

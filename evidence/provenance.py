@@ -29,6 +29,14 @@ NOT_SOURCE = ("submission_runs",)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+PROOF = "commit.json"
+"""Where git is not, the proof of the commit that a source archive brings along (``evidence/source_archive.py``)."""
+
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading a proof may raise that is none."""
+
+ALSO_PASSED = "ASSAY_ALSO_PASSED"
+
 _PASSED_ON = (
     "PATH",
     "HOME",
@@ -63,10 +71,10 @@ def config_name(path: Path) -> str:
 
 
 def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables a trainer gets: an allow-list, so that the server's secrets do not leak into a log."""
-    return {
-        name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith(_PASSED_PREFIXES)
-    }
+    """The variables a trainer gets: an allow-list, so that the server's secrets do not leak into a log. ``ALSO_PASSED``
+    names those that one launcher's trainer needs besides."""
+    passed = {*_PASSED_ON, ALSO_PASSED, *environment.get(ALSO_PASSED, "").split(",")}
+    return {name: value for name, value in environment.items() if name in passed or name.startswith(_PASSED_PREFIXES)}
 
 
 def recorded_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -104,14 +112,18 @@ def packages() -> list[str]:
 
 
 def source(root: Path = REPOSITORY) -> dict[str, Any]:
-    """The commit checked out at ``root``, and what differs from it; ``kind: files`` where there is no git."""
+    """The commit checked out at ``root``, or proven by its archive, and what differs from it; ``kind: files`` where
+    there is neither."""
     try:
         commit = _git(root, "rev-parse", "HEAD").strip()
         top = Path(_git(root, "rev-parse", "--show-toplevel").strip())
         if top.resolve() != root.resolve():
             raise OSError("the repository is another one")
     except (OSError, subprocess.CalledProcessError):
-        return {"kind": "files", "commit": "none"}
+        try:
+            return unpacked(root)
+        except _BROKEN:
+            return {"kind": "files", "commit": "none"}
     excluded = [f":(exclude){name}" for name in NOT_SOURCE]
     lines = _git(
         root, "-c", "core.quotePath=false", "status", "--porcelain", "-uall", "--", ".", *excluded
@@ -126,20 +138,50 @@ def source(root: Path = REPOSITORY) -> dict[str, Any]:
     return {**facts, "repository": remote} if remote else facts
 
 
-def commit_proof(commit: str, root: Path = REPOSITORY) -> dict[str, Any]:
-    """Git objects from ``commit`` down to every folder below ``SOURCE_FOLDERS``.
+def unpacked(root: Path) -> dict[str, Any]:
+    """As ``source``, of the archive unpacked at ``root``: its files' ids are recomputed up to the commit's.
+
+    Raises OSError or ValueError (and KeyError, TypeError, AttributeError for a misshapen proof) where none is proven.
+    """
+    proof = canonical.read(root / PROOF)
+    if not isinstance(proof, dict):
+        raise ValueError(f"{PROOF} is not an object")
+    committed = {name: item for name, item in blobs(proof).items() if "/" in name or (root / name).is_file()}
+    folders = sorted({name.partition("/")[0] for name in committed if "/" in name})
+    here = {
+        path.relative_to(root).as_posix()
+        for folder in folders
+        for path in (root / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    changed = (here - set(committed)) | {
+        name
+        for name, item in committed.items()
+        if not (root / name).is_file() or blob_id((root / name).read_bytes()) != item
+    }
+    return {"kind": "git", "commit": proof["commit"], "tree": _tree_of(proof["text"]), "changed_files": sorted(changed)}
+
+
+def commit_proof(commit: str, root: Path = REPOSITORY, folders: Iterable[str] = SOURCE_FOLDERS) -> dict[str, Any]:
+    """Git objects from ``commit`` down to every folder below ``folders``; without git, from the proof that is there.
 
     ``{"commit": id, "text": str, "trees": {tree id: [[mode, name, id], …]}}``; see ``tree_id`` and ``commit_id``.
     """
-    text = _git(root, "cat-file", "commit", commit)
+    wanted = tuple(folders)
+    if (root / ".git").exists():
+        text = _git(root, "cat-file", "commit", commit)
+
+        def entries_of(tree: str) -> list[list[str]]:
+            return [_entry(line) for line in _git(root, "ls-tree", "-z", tree).split("\0") if line]
+    else:
+        proof = canonical.read(root / PROOF)
+        text, entries_of = proof["text"], proof["trees"].__getitem__
     trees: dict[str, list[list[str]]] = {}
-    waiting = [(_git(root, "rev-parse", f"{commit}^{{tree}}").strip(), "")]
+    waiting = [(_tree_of(text), "")]
     while waiting:
         tree, folder = waiting.pop()
-        trees[tree] = entries = [_entry(line) for line in _git(root, "ls-tree", "-z", tree).split("\0") if line]
-        waiting += [
-            (item, name) for mode, name, item in entries if mode == "40000" and (folder or name in SOURCE_FOLDERS)
-        ]
+        trees[tree] = entries = entries_of(tree)
+        waiting += [(item, name) for mode, name, item in entries if mode == "40000" and (folder or name in wanted)]
     return {"commit": commit, "text": text, "trees": trees}
 
 
@@ -167,7 +209,7 @@ def blobs(proof: Mapping[str, Any]) -> dict[str, str]:
         if tree_id(entries) != name:
             raise ValueError(f"tree {name} has id {tree_id(entries)}")
     found: dict[str, str] = {}
-    waiting = [(proof["text"].split("\n", 1)[0].removeprefix("tree "), "")]
+    waiting = [(_tree_of(proof["text"]), "")]
     while waiting:
         tree, folder = waiting.pop()
         for mode, name, item in proof["trees"][tree]:
@@ -201,6 +243,11 @@ def snapshot_source(run: Path, extra: Iterable[Path] = (), root: Path = REPOSITO
 
 def _object_id(kind: str, body: bytes) -> str:
     return hashlib.sha1(f"{kind} {len(body)}\0".encode() + body, usedforsecurity=False).hexdigest()
+
+
+def _tree_of(text: str) -> str:
+    """The root tree that a commit's text names."""
+    return text.split("\n", 1)[0].removeprefix("tree ")
 
 
 def _entry(line: str) -> list[str]:

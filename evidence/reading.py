@@ -35,14 +35,15 @@ REQUIRED_FOLDERS = ("config", "source", "environment", "data", "eval", "checkpoi
 PREFLIGHT, CRATE = "preflight.json", "ro-crate-metadata.json"
 PREDICTIONS = "eval/predictions.jsonl"
 REPLAY = "replay/result.json"
+NOTEBOOK, PLATFORM_LOG, SESSION = "kaggle/notebook.ipynb", "kaggle/log.json", "kaggle/session.json"
 RECEIPTS = "witness/receipts.jsonl"
 BESIDE_THE_SEAL = ("attestations", "replay")
 """Folders of statements about the sealed bytes: what is said of a seal cannot lie beneath it."""
 EARLY_FILES = (README, MANIFEST, SUMMARY, LOG, CRATE, SUMS)
 EARLY_FOLDERS = ("config", "environment")
 """What a bundle has of a run that ended before its first row."""
-OPTIONAL = (SAMPLES, PREFLIGHT, CRATE, "tokenizer", "witness", "rehearsal", *BESIDE_THE_SEAL)
-EARLY_OPTIONAL = (EVENTS, "source", "witness", *BESIDE_THE_SEAL)
+OPTIONAL = (SAMPLES, PREFLIGHT, CRATE, "tokenizer", "witness", "rehearsal", "kaggle", *BESIDE_THE_SEAL)
+EARLY_OPTIONAL = (EVENTS, "source", "witness", "kaggle", *BESIDE_THE_SEAL)
 
 Names = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 NAMES: Names = (REQUIRED_FILES, REQUIRED_FOLDERS, OPTIONAL)

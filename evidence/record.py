@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,22 +39,26 @@ class AlreadyLaunched(RuntimeError):
     """The run has a launch.json: somebody started it."""
 
 
-def launch(run: Path, command: list[str], *, resume: bool = False) -> subprocess.Popen[bytes]:
+def launch(
+    run: Path, command: list[str], *, resume: bool = False, passed: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     """Start the recorder of ``run`` for ``command``, detached from this process; returns at once.
 
-    ``resume``: as the next attempt of a run that has ended early.
+    ``resume``: as the next attempt of a run that has ended early. ``passed``: variables that the command gets besides
+    those that every trainer gets.
     """
     how = ["--resume"] if resume else []
-    return _detached(run, ["record", *how, str(run.resolve()), "--", *command])
+    return _detached(run, ["record", *how, str(run.resolve()), "--", *command], passed)
 
 
-def _detached(run: Path, words: list[str]) -> subprocess.Popen[bytes]:
+def _detached(run: Path, words: list[str], passed: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """``python -m evidence`` with ``words``, in a session of its own."""
+    environment = {**os.environ, provenance.ALSO_PASSED: ",".join(passed)} if passed else os.environ
     with (run / rundir.RECORDER_LOG).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "evidence", *words],
             cwd=provenance.REPOSITORY,
-            env=provenance.child_environment(),
+            env=provenance.child_environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
@@ -118,7 +123,7 @@ def sweep(run: Path, reason: str = "") -> int:
             rundir.write_document(run / rundir.LOST, {"time": events.now(), "attempt": attempt, "reason": reason})
     except (OSError, JsonError, LookupError, TypeError, ValueError):
         return 0
-    return processes.end(processes.of_run(run.name, attempt), LEFT_BEHIND_GRACE_SECONDS)
+    return processes.end(processes.of_run(run, attempt), LEFT_BEHIND_GRACE_SECONDS)
 
 
 def record(run: Path, command: list[str], *, resume: bool = False) -> int:
@@ -135,13 +140,14 @@ def record(run: Path, command: list[str], *, resume: bool = False) -> int:
     if resume:
         with attempts.next_one(run) as number:
             rundir.write_document(run / rundir.LAUNCH, _launch(run, command, started_at, number))
-        processes.end(processes.of_run(run.name, number - 1), LEFT_BEHIND_GRACE_SECONDS)
+        processes.end(processes.of_run(run, number - 1), LEFT_BEHIND_GRACE_SECONDS)
     else:
         _claim(run, _launch(run, command, started_at, number))
     environment = {
         **provenance.child_environment(),
         "PYTHONUNBUFFERED": "1",
         processes.RUN_ID: run.name,
+        processes.RUN_FOLDER: str(run.resolve()),
         processes.RUN_ATTEMPT: str(number),
     }
     processes.adopt_orphans()
@@ -189,7 +195,7 @@ def _end_the_rest(run: Path, attempt: int) -> int:
     """End what the trainer left behind: in its group, below this process, or with its run's id; how many there were."""
     below = [process for item in processes.below(os.getpid()) if (process := identity(item.pid))]
     known = {process["pid"] for process in below}
-    marked = [process for process in processes.of_run(run.name, attempt) if process["pid"] not in known]
+    marked = [process for process in processes.of_run(run, attempt) if process["pid"] not in known]
     return processes.end([*below, *marked], LEFT_BEHIND_GRACE_SECONDS)
 
 

@@ -13,6 +13,8 @@ from evidence.manifest import (
     EarlyManifest,
     Failed,
     GitSource,
+    Kaggle,
+    Local,
     Lost,
     Performed,
     Preflighted,
@@ -98,6 +100,13 @@ _CLAIMS = (
         ("RHS-01", "RHS-02", "RHS-03", "RHS-04", "RHS-05"),
     ),
     (
+        "platform",
+        "Platform",
+        "its notebook, its log and the session's own word compared with the run's",
+        reading.SESSION,
+        ("KGL-03", "KGL-04"),
+    ),
+    (
         "outcome",
         "Outcome",
         "the log read from run_start to finished, over all attempts",
@@ -128,6 +137,7 @@ _DEEPER: dict[str, tuple[str, ...]] = {
     "loss": ("RPL-01",),
     "evaluation": ("EVL-08", "RPL-04", "RPL-07"),
     "config": ("PRV-14", "PRV-15"),
+    "platform": ("KGL-01", "KGL-02"),
 }
 """What an audit or a replay adds to a claim. Where nobody made one, the claim stands as far as it goes."""
 
@@ -173,9 +183,11 @@ def sentence(bundle: Bundle) -> str:
     if not isinstance(outcome, Completed):
         said = f"{_ended(outcome)}: {_reason(outcome)}. {said}"
     if bundle.rehearsal:
-        return f"{_rehearses(bundle)} {said}"
-    if manifest.hardware.platform != "tpu":
+        said = f"{_rehearses(bundle)} {said}"
+    elif manifest.hardware.platform != "tpu":
         said += f" A {manifest.hardware.platform.upper()} run, not a TPU run."
+    if not isinstance(manifest.location, Local):
+        said += f" It ran in a session {_lent_by(bundle)}."
     return said
 
 
@@ -200,6 +212,7 @@ def readme(bundle: Bundle) -> str:
         ("Time", f"{run.started_at} to {run.finished_at}"),
         *_attempts(manifest),
         ("Hardware", hardware(manifest)),
+        *_lent(bundle),
         (
             "Model",
             _model(manifest),
@@ -249,10 +262,35 @@ def readme(bundle: Bundle) -> str:
         "```",
         *(["## Overrides", "Asked for instead of the declared config's values:", *overrides] if overrides else []),
         *_how_to_verify(run.name),
-        f"The log of the process is `{reading.LOG}` (that name is fixed, wherever a run took place; this one is the "
-        f"output of a process on a local machine). Each row of `{reading.METRICS}` stands in it behind `:::EVID`.",
+        f"{_about_the_log(bundle)} Each row of `{reading.METRICS}` stands in it behind `:::EVID`.",
     ]
     return _joined(sections)
+
+
+def _about_the_log(bundle: Bundle) -> str:
+    where = "on a local machine" if isinstance(bundle.told.location, Local) else f"in a session {_lent_by(bundle)}"
+    return (
+        f"The log of the process is `{reading.LOG}` (that name is fixed, wherever a run took place; this one is the "
+        f"output of a process {where})."
+    )
+
+
+def _lent_by(bundle: Bundle) -> str:
+    """Who lent the machine; never Kaggle where it was not Kaggle's own API that said so."""
+    location = bundle.told.location
+    if isinstance(location, Kaggle):
+        return "on Kaggle"
+    return f"of a stand-in for Kaggle at {location.platform.endpoint}, not on Kaggle"  # type: ignore[union-attr]
+
+
+def _lent(bundle: Bundle) -> list[tuple[str, str]]:
+    """Of a session on a platform's machine: what its API told of it."""
+    location = bundle.told.location
+    if isinstance(location, Local):
+        return []
+    told = location.platform
+    shape = f"machine {told.machine_shape}, image {told.docker_image}"
+    return [("Session", f"{_lent_by(bundle)}: {told.url}, version {told.version} of {told.owner}/{told.slug}; {shape}")]
 
 
 def _rehearses(bundle: Bundle) -> str:
@@ -331,6 +369,7 @@ def _early_readme(bundle: Bundle) -> str:
         ("Outcome", _outcome(outcome)),
         ("Time", f"{run.started_at} to {run.finished_at}"),
         ("Host", f"{told.location.cpu_model}, {told.location.logical_cpus} logical CPUs"),
+        *_lent(bundle),
         ("Config", f"{told.config.source}, {len(told.config.overrides)} overrides"),
         ("Source", _source(told)),
     ]
@@ -345,8 +384,7 @@ def _early_readme(bundle: Bundle) -> str:
         _table(facts),
         *quoted,
         *_how_to_verify(run.name),
-        f"The log of the process is `{reading.LOG}` (that name is fixed, wherever a run took place; this one is the "
-        f"output of a process on a local machine).",
+        _about_the_log(bundle),
     ]
     return _joined(sections)
 
@@ -404,6 +442,8 @@ def _claims(bundle: Bundle, verdict: Verdict) -> Iterable[Claim]:
 def _is_claimed(claim: str, bundle: Bundle) -> bool:
     if claim == "witness":
         return isinstance(bundle.told.witness, Witnessed)
+    if claim == "platform":
+        return not isinstance(bundle.told.location, Local)
     if bundle.early and claim not in ("source", "config", "outcome", "signature"):
         return False
     if claim == "preflight":
@@ -445,6 +485,7 @@ def _said(claim: str, bundle: Bundle) -> str:
         "config": f"{manifest.config.source}, {len(manifest.config.overrides)} overrides",
         "preflight": _preflight(bundle) if claim == "preflight" else "",
         "rehearsal": _rehearsal_claim(bundle) if claim == "rehearsal" else "",
+        "platform": "; ".join(text for _, text in _lent(bundle)),
         "outcome": _outcome(manifest.run.outcome),
         "witness": _witness(bundle) if claim == "witness" else "",
         "signature": _signature(bundle) if claim == "signature" else "",

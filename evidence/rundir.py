@@ -17,6 +17,8 @@
     system.jsonl     recorder, append    what the run's processes use of the machine, every two seconds
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
+    remote.json      trainer, replaced   of a run elsewhere: how its session stands, in a sentence
+    platform/        trainer, once       of a run elsewhere: what the platform's API gave, and its own folder, run/
     rehearsal/       launcher, once      the config that this run rehearses, and the newest reports about its step
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
@@ -54,6 +56,7 @@ FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer"
 PREFLIGHT, WITNESS, SYSTEM, ALERTS = "preflight.json", "witness.jsonl", "system.jsonl", "alerts.jsonl"
 LABELS, RESUME, TRASHED, REHEARSAL = "labels.json", "resume.json", "trashed.json", "rehearsal"
 KILL, TURN = "kill.json", "turn.json"
+REMOTE, PLATFORM = "remote.json", "platform"
 
 SCHEMA = "assay/run@1"
 LABELS_SCHEMA = "assay/labels@1"
@@ -117,20 +120,23 @@ def create(
     preflight: Path | None = None,
     rehearsed: Rehearsed | None = None,
     witness: Callable[[Ask], str] = lambda _: "",
+    run_id: str = "",
+    nonce: str = "",
 ) -> Path:
     """A new run folder under ``root`` holding ``spec.json`` and ``config.yaml``. It appears whole or not at all.
 
     ``config`` is the declared config's path relative to the repository (or what it was called, if it has none);
     ``preflight`` a report of the same step, of which the run keeps a copy; ``witness`` says with which receipt it
-    issues the nonce, "" for none.
+    issues the nonce, "" for none. ``run_id`` and ``nonce``: those that somebody else gave the run already, "" for new
+    ones; raises FileExistsError where there is a run of that id, ValueError where it is none.
     """
     root.mkdir(parents=True, exist_ok=True)
-    moment, draft = reserve(root)
+    moment, draft = claim(root, run_id) if run_id else reserve(root)
     ask = Ask(
         run_id=draft.name.removeprefix(DRAFT),
         name=name or spec.name,
         created_at=moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        nonce=secrets.token_hex(32),
+        nonce=nonce or secrets.token_hex(32),
         config=config,
         config_sha256=canonical.sha256(config_text.encode()),
         overrides=overrides,
@@ -166,6 +172,22 @@ def reserve(root: Path) -> tuple[datetime, Path]:
         if not (root / run_id).exists():
             return moment, root / f"{DRAFT}{run_id}"
         (root / f"{DRAFT}{run_id}").rmdir()
+
+
+def claim(root: Path, run_id: str) -> tuple[datetime, Path]:
+    """As ``reserve``, for an id that was given elsewhere: it says itself at which moment.
+
+    Raises FileExistsError or ValueError.
+    """
+    moment = datetime.strptime(run_id, "%Y%m%d-%H%M%S-%f").replace(tzinfo=UTC)
+    if not RUN_ID.fullmatch(run_id):
+        raise ValueError(f"{run_id} is no run's id")
+    draft = root / f"{DRAFT}{run_id}"
+    draft.mkdir()
+    if (root / run_id).exists():
+        draft.rmdir()
+        raise FileExistsError(f"there is a run {run_id} already")
+    return moment, draft
 
 
 def read_ask(run: Path) -> Ask:

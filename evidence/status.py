@@ -15,7 +15,7 @@ whatever its log says.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,16 @@ def awaited(run: Path) -> int:
 
 
 def launched(run: Path, finished: events.Finished | None) -> Status:
-    """The state of the latest attempt, whether or not a next one waits."""
+    """The state of the latest attempt, whether or not a next one waits. Of a run elsewhere, what was last known of its
+    session says more than what can be seen of the process here that watches it."""
+    found = _launched(run, finished)
+    says = str(rundir.read_document(run / rundir.REMOTE).get("says", ""))
+    if says and (found.state in LIVE or (found.state in ("stopped", "lost") and not finished)):
+        return replace(found, reason=f"{found.reason} {says}" if found.state == "lost" else says)
+    return found
+
+
+def _launched(run: Path, finished: events.Finished | None) -> Status:
     if cancelled := rundir.read_document(run / rundir.CANCELLED):
         return Status("stopped", "Cancelled before it started.", ended_at=cancelled["time"])
     launch = rundir.read_document(run / rundir.LAUNCH)

@@ -9,7 +9,7 @@ from pathlib import Path
 from evidence.checks import CHECKS
 from evidence.checks.check import ABOUT
 from evidence.known import Known
-from evidence.manifest import Failed, Lost, NotPerformed
+from evidence.manifest import Failed, Local, Lost, NotPerformed
 from evidence.reading import Bundle, Unreadable
 from evidence.verdict import FAIL, LEVEL_MEANING, LEVELS, NOT_RUN, WARN, CheckResult, Finding, Verdict
 
@@ -47,12 +47,12 @@ def _with_name(result: CheckResult, bundle: Bundle, name: str) -> CheckResult:
 def _about(bundle: Bundle) -> tuple[str, ...]:
     """What checks have to be about to say something of this bundle (``check.ABOUT``)."""
     try:
+        platform = () if isinstance(bundle.told.location, Local) else ("platform",)
         if bundle.early:
-            return ("any",)
+            return ("any", *platform)
         rehearsal = ("rehearsal",) if any(name.startswith("rehearsal/") for name in bundle.files) else ()
-        if isinstance(bundle.summary.evaluation, NotPerformed):
-            return ("any", "rows", *rehearsal)
-        return ("any", "rows", "evaluation", *rehearsal)
+        evaluation = () if isinstance(bundle.summary.evaluation, NotPerformed) else ("evaluation",)
+        return ("any", "rows", *evaluation, *rehearsal, *platform)
     except Unreadable:
         return ABOUT
 

@@ -24,7 +24,8 @@ PYTHON: dict[str, tuple[set[str], set[str]]] = {
     ),
     "backend": (
         {"evidence"},
-        {"fastapi", "starlette", "sqlalchemy", "alembic", "pydantic", "pydantic_core", "uvicorn", "pysqlite3", "anyio", "numpy"},
+        {"fastapi", "starlette", "sqlalchemy", "alembic", "pydantic", "pydantic_core", "uvicorn", "pysqlite3", "anyio", "numpy",
+         "httpx"},
     ),
     "assay": ({"evidence"}, {"httpx", "rich"}),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -30,3 +30,4 @@ class Configs(BaseModel):
     schema_: dict[str, Any] = Field(serialization_alias="schema", description="JSON Schema of a config")
     data_roots: list[str] = Field(description="Folders that data may come from")
     data_files: list[DataFile]
+    launchers: list[Literal["local", "kaggle"]] = Field(description="Where a run can be asked for from here")

@@ -21,4 +21,5 @@ def list_configs(server: Here) -> Configs:
         schema_=json_schema(),
         data_roots=[library.shown(root) for root in settings.data_roots],
         data_files=library.data_files(settings),
+        launchers=["local", "kaggle"] if settings.kaggle.known else ["local"],
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.configs import library
 from backend.errors import Conflict, on_field
+from backend.launchers.kaggle import credentials
 from backend.runs.answers import RerunRequest, RunRequest, RunSummary
 from backend.runs.witness import Witness
 from backend.settings import REPOSITORY, Settings
@@ -65,9 +66,12 @@ def _admit(
     document, text, source = config
     if name is not None:
         check_name(name)
-    spec, _ = resolve(document, overrides)
-    overrides |= _opened_paths(settings, spec)
     spec, changed = resolve(document, overrides)
+    if launcher == "kaggle":
+        _check_lent(settings, source, spec)
+    else:
+        overrides |= _opened_paths(settings, spec)
+        spec, changed = resolve(document, overrides)
     return rundir.create(
         settings.runs,
         spec,
@@ -81,6 +85,16 @@ def _admit(
         preflight=preflight_folder.newest_for(settings.preflights, spec),
         witness=witness.issue,
     )
+
+
+def _check_lent(settings: Settings, source: str, spec: RunSpec) -> None:
+    """Raises Invalid for what no session of Kaggle's could run. Its data and weights need not be here."""
+    if not settings.kaggle.known:
+        raise on_field("launcher", f"launcher kaggle needs an account: {credentials.HOW}")
+    if not (REPOSITORY / source).is_file():
+        raise on_field("config", "launcher kaggle sends the repository's own configs along; give config, not spec")
+    if spec.device not in ("tpu", "cpu"):
+        raise on_field("device", f"launcher kaggle lends a tpu or a cpu, got {spec.device}; set device to tpu")
 
 
 def check_name(name: str) -> None:

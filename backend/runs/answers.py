@@ -58,7 +58,9 @@ class RunRequest(BaseModel):
     notes: str = Field("", max_length=10_000)
     tags: list[Tag] = Field(default_factory=list, max_length=20)
     device: Device | None = Field(None, description="Shorthand for the override of the setting device")
-    launcher: Literal["local"] = "local"
+    launcher: Annotated[
+        Literal["local", "kaggle"], Field(description="This machine, or a session that Kaggle lends")
+    ] = "local"
 
 
 class RerunRequest(BaseModel):

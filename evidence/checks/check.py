@@ -13,9 +13,9 @@ from evidence.reading import MISSHAPEN, Bundle, Unreadable
 from evidence.verdict import FAIL, NOT_RUN, PASS, WARN, CheckResult, Doubt, Finding
 
 Findings = Iterator[Finding]
-ABOUT = ("any", "rows", "evaluation", "rehearsal")
+ABOUT = ("any", "rows", "evaluation", "rehearsal", "platform")
 """Runs that have a config, a log and an end: all; that have rows; that have rows and were evaluated; that rehearse
-another."""
+another; that ran in a session of a platform."""
 
 COSTS = ("stdlib", "audit", "replay")
 """An audit needs the trainer's packages and reads the bundle's arrays; a replay trains again."""

@@ -306,10 +306,10 @@ def test_what_a_lost_run_left_behind_is_ended_by_the_server(tmp_path: Path) -> N
     with serving(chosen) as client:
         run = client.launch()
         folder = chosen.runs / run
-        until(lambda: processes.of_run(run, 1), lambda found: len(found) == 2)
+        until(lambda: processes.of_run(folder, 1), lambda found: len(found) == 2)
         recorder = rundir.read_document(folder / rundir.LAUNCH)["recorder"]
         assert processes.send(recorder, signal.SIGKILL)
         assert processes.wait(recorder, 10)
         assert processes.send(rundir.read_document(folder / rundir.PROCESS), signal.SIGKILL)
         client.until_state(run, "lost")
-        until(lambda: processes.of_run(run, 1), lambda found: not found)
+        until(lambda: processes.of_run(folder, 1), lambda found: not found)

@@ -168,7 +168,7 @@ def test_a_double_forked_child_of_a_lost_run_is_found_by_its_run_id(tmp_path: Pa
     processes.send(trainer(run), signal.SIGKILL)
     wait_for(lambda: state(run).state == "lost")
     assert processes.alive(left)
-    assert processes.of_run(run.name, 0) == []  # an attempt before it has nothing left
+    assert processes.of_run(run, 0) == []  # an attempt before it has nothing left
     assert record.sweep(run) == 1
     assert not processes.alive(left)
 

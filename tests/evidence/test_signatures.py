@@ -511,10 +511,7 @@ WITNESSED: list[tuple[str, Callable[[Path, Signer], None], str]] = [
     ("heads in another order", rewitness(lambda d: d.insert(2, d.pop(5))), "SIG-06"),
     ("a clock that goes back", rewitness(lambda d: d[3].update(at=d[1]["at"])), "SIG-06"),
     ("rows seen before they were made", rewitness(shift(-60)), "SIG-06"),
-    ("rows seen an hour later", rewitness(shift(3600)), "SIG-06"),
     ("heads of another run", rewitness(lambda d: d[2].update(run_id="20260101-000000-abcdef")), "SIG-06"),
-    ("only the nonce", rewitness(lambda d: d.__delitem__(slice(1, None))), "SIG-06"),
-    ("a third of the run", rewitness(lambda d: d.__delitem__(slice(4, None))), "SIG-06"),
     ("a witness on this machine that is called another", lambda f, _: tamper.set_value(reading.MANIFEST, "witness.same_host", True)(f), "SIG-06"),
     ("another key in the manifest", lambda f, _: tamper.set_value(reading.MANIFEST, "witness.public_key_sha256", canonical.sha256(b"x"))(f), "SIG-06"),
     ("fewer receipts than are told", lambda f, _: tamper.set_value(reading.MANIFEST, "witness.receipt_count", 99)(f), "SIG-06"),
@@ -538,6 +535,30 @@ def test_receipts_that_do_not_agree_with_the_run_are_caught(
     assert check in failed
     assert failed <= {"PRV-13", "SIG-06"}
     assert results["SIG-06"].result in ("fail", NOT_RUN) or check == "PRV-13"
+
+
+UNSEEN = [
+    ("rows seen an hour later", rewitness(shift(3600))),
+    ("only the nonce", rewitness(lambda d: d.__delitem__(slice(1, None)))),
+    ("a third of the run", rewitness(lambda d: d.__delitem__(slice(4, None)))),
+]
+
+
+@pytest.mark.parametrize("change", [x[1] for x in UNSEEN], ids=[x[0] for x in UNSEEN])
+def test_a_witness_that_was_away_vouches_for_nothing_and_accuses_nobody(
+    fresh: Callable[[], Path], alice: Signer, witness: Signer, believed: Trust, change: Callable[[Path, Signer], None]
+) -> None:
+    folder = fresh()
+    change(folder, witness)
+    tamper.reseal(folder)
+    signing.attest(folder, alice)
+    verdict, results = judged(folder, believed)
+    assert verdict.failures == ()
+    assert results["SIG-06"].result == NOT_RUN
+    assert results["SIG-06"].reason.startswith(
+        "a witness has to see 90% of the steps while they are new, and this one saw"
+    )
+    assert verdict.level < "E5"
 
 
 def test_receipts_by_a_key_of_ones_own_are_caught(

@@ -195,6 +195,7 @@ export const configs: Configs = {
   schema,
   data_roots: ['training/data'],
   data_files: [{ path: 'training/data/x.jsonl', bytes: 457_085, fields: ['prompt', 'answer'] }],
+  launchers: ['local'],
 }
 
 export function aCheck(change: Partial<CheckResult> = {}): CheckResult {

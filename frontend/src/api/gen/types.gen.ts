@@ -558,6 +558,12 @@ export type Configs = {
      */
     data_roots: Array<string>;
     /**
+     * Launchers
+     *
+     * Where a run can be asked for from here
+     */
+    launchers: Array<'local' | 'kaggle'>;
+    /**
      * Schema
      *
      * JSON Schema of a config
@@ -2174,8 +2180,10 @@ export type RunRequest = {
     device?: 'auto' | 'cpu' | 'gpu' | 'tpu' | null;
     /**
      * Launcher
+     *
+     * This machine, or a session that Kaggle lends
      */
-    launcher?: 'local';
+    launcher?: 'local' | 'kaggle';
     /**
      * Name
      *

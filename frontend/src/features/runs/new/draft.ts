@@ -11,15 +11,18 @@ export interface Base {
   readonly request: Pick<RunRequest, 'config' | 'spec'>
 }
 
+export type Launcher = NonNullable<RunRequest['launcher']>
+
 /** `typed` holds raw text by dotted key, exactly as it was typed, so that no input is ever lost. */
 export interface Draft {
   readonly name: string
   readonly notes: string
   readonly tags: string
+  readonly launcher: Launcher
   readonly typed: Readonly<Record<string, string>>
 }
 
-export const BLANK: Draft = { name: '', notes: '', tags: '', typed: {} }
+export const BLANK: Draft = { name: '', notes: '', tags: '', launcher: 'local', typed: {} }
 
 export function fromConfig(config: Config): Base {
   return { label: config.name, spec: config.spec ?? {}, request: { config: config.name } }
@@ -104,6 +107,7 @@ export function requestOf(base: Base, draft: Draft, all: readonly Section[]): Ru
     ...(draft.name.trim() ? { name: draft.name.trim() } : {}),
     ...(draft.notes.trim() ? { notes: draft.notes } : {}),
     ...(tags.length > 0 ? { tags } : {}),
+    ...(draft.launcher === 'local' ? {} : { launcher: draft.launcher }),
   }
 }
 
@@ -122,7 +126,8 @@ export function cliCommand(request: RunRequest): string | undefined {
   if (!request.config) return undefined
   const settings = Object.entries(request.overrides ?? {}).map(([key, value]) => `--set ${quoted(`${key}=${value}`)}`)
   const name = request.name ? [`--name ${quoted(request.name)}`] : []
-  return ['assay launch', quoted(request.config), ...name, ...settings].join(' ')
+  const launcher = request.launcher && request.launcher !== 'local' ? [`--launcher ${request.launcher}`] : []
+  return ['assay launch', quoted(request.config), ...launcher, ...name, ...settings].join(' ')
 }
 
 export function curlCommand(request: RunRequest, origin: string): string {

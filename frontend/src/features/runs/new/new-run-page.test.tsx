@@ -2,7 +2,16 @@ import { screen, waitFor } from '@testing-library/react'
 import { HttpResponse, http } from 'msw'
 import { describe, expect, test } from 'vitest'
 import type { PreflightRequest, RunRequest } from '../../../api/types.ts'
-import { aFit, aMisfit, anOpenPreflight, aPreflight, aReport, aRun, PREFLIGHT_ID } from '../../../test/fixtures.ts'
+import {
+  aFit,
+  aMisfit,
+  anOpenPreflight,
+  aPreflight,
+  aReport,
+  aRun,
+  configs,
+  PREFLIGHT_ID,
+} from '../../../test/fixtures.ts'
 import { visit } from '../../../test/render.tsx'
 import { answer, ORIGIN, refuse, server } from '../../../test/server.ts'
 
@@ -43,6 +52,22 @@ describe('new run', () => {
         notes: 'why',
       },
     ])
+  })
+
+  test('where there is only this machine, nobody is asked where', async () => {
+    visit('/runs/new?preset=smoke_tiny')
+    await screen.findByRole('textbox', { name: 'Steps' })
+    expect(screen.queryByRole('radio', { name: 'This machine' })).toBeNull()
+  })
+
+  test('a run is asked for at Kaggle, where the server has an account', async () => {
+    const asked = listen()
+    server.use(answer('/configs', { ...configs, launchers: ['local', 'kaggle'] }))
+    const { user } = visit('/runs/new?preset=smoke_tiny')
+    await user.click(await screen.findByRole('radio', { name: 'Kaggle' }))
+    expect(screen.getByText(/A notebook with this commit is pushed to your account/)).toBeVisible()
+    await user.click(screen.getByRole('button', { name: 'Start run' }))
+    await waitFor(() => expect(asked).toEqual([{ config: 'smoke_tiny', overrides: {}, launcher: 'kaggle' }]))
   })
 
   test('a changed setting is marked, can be looked at alone, and reset', async () => {

@@ -9,6 +9,7 @@ import { Button } from '../../../ui/button.tsx'
 import { CopyButton } from '../../../ui/copy.tsx'
 import { Empty, Failure } from '../../../ui/notice.tsx'
 import { PageHead, useTitle } from '../../../ui/page.tsx'
+import { Segmented } from '../../../ui/segmented.tsx'
 import { Switch } from '../../../ui/switch.tsx'
 import { configsQuery, preflightQuery, runQuery } from '../queries.ts'
 import {
@@ -20,6 +21,7 @@ import {
   type Draft,
   foreseen,
   fromConfig,
+  type Launcher,
   overridesOf,
   questionOf,
   requestOf,
@@ -122,6 +124,14 @@ function Form({ configs, source, preflight }: FormProps) {
         onChoose={(name) => void navigate({ to: '/runs/new', search: { ...search, preset: name }, replace: true })}
       />
       <Words base={base} draft={draft} problems={problems} onChange={setDraft} />
+      {configs.launchers.length > 1 && (
+        <Where
+          launchers={configs.launchers}
+          chosen={draft.launcher}
+          problem={problems.get('launcher')}
+          onChoose={(launcher) => setDraft({ ...draft, launcher })}
+        />
+      )}
       <div className="flex flex-wrap items-center justify-between gap-x-6 gap-y-2 pt-2">
         <h2 className="text-sm font-semibold">
           Settings{' '}
@@ -158,6 +168,34 @@ function Form({ configs, source, preflight }: FormProps) {
         </div>
       </div>
     </form>
+  )
+}
+
+const PLACES: Readonly<Record<Launcher, { label: string; says: string }>> = {
+  local: { label: 'This machine', says: 'The trainer starts here, as soon as its device is free.' },
+  kaggle: {
+    label: 'Kaggle',
+    says: 'A notebook with this commit is pushed to your account; its session is watched here, and what it leaves comes back. Set device to tpu. Data and weights have to be attached there.',
+  },
+}
+
+interface WhereProps {
+  readonly launchers: readonly Launcher[]
+  readonly chosen: Launcher
+  readonly problem: string | undefined
+  readonly onChoose: (launcher: Launcher) => void
+}
+
+/** Where the run takes place. */
+function Where({ launchers, chosen, problem, onChoose }: WhereProps) {
+  const options = launchers.map((value) => ({ value, label: PLACES[value].label }))
+  return (
+    <div className="flex flex-wrap items-center gap-x-3 gap-y-2 rounded-xl border border-line bg-panel p-4">
+      <span className="text-sm font-medium">Where</span>
+      <Segmented id={fieldId('launcher')} label="Where" options={options} value={chosen} onChange={onChoose} />
+      <p className="min-w-0 text-sm text-ink-2">{PLACES[chosen].says}</p>
+      {problem && <p className="w-full text-sm text-bad">{problem}</p>}
+    </div>
   )
 }
 

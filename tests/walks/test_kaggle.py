@@ -1,0 +1,139 @@
+"""A run that is asked for over HTTP and runs elsewhere: pushed as a notebook to a stand-in for Kaggle, whose session
+runs the notebook's own cells, watched, collected, sealed; through a server that is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from evidence import reading, rundir
+from evidence.status import ENDED
+from evidence.verify import verify
+from tests import clone
+from tests.kaggle_stub import TOKEN, Stub
+from tests.runs import wait_for
+
+
+class Server:
+    """A server from a clean clone: what it sends to Kaggle is its own commit."""
+
+    def __init__(self, source: Path, home: Path, stub: Stub) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url, self.source = f"http://127.0.0.1:{port}", source
+        self.environment = {
+            **os.environ, "PYTHONPATH": str(source), "ASSAY_HOME": str(home), "ASSAY_PORT": str(port), "ASSAY_DEMO": "0",
+            "ASSAY_SUBMISSIONS": str(home / "submission_runs"), "KAGGLE_API_TOKEN": TOKEN,
+            "ASSAY_KAGGLE_ENDPOINT": stub.endpoint, "ASSAY_KAGGLE_POLL": "0.1",
+        }  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "backend"], cwd=self.source, env=self.environment)
+        wait_for(self.answers)
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health").is_success
+        except httpx.TransportError:
+            return False
+
+    def end(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.process.wait()
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/runs/{run_id}").json()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with Stub() as found:
+        yield found
+
+
+@pytest.fixture
+def server(tmp_path: Path, stub: Stub) -> Iterator[Server]:
+    source = clone.make(
+        tmp_path / "clone", ".gitignore", "assay", "backend", "evidence", "notebooks", "pyproject.toml", "training"
+    )
+    found = Server(source, tmp_path / "home", stub)
+    found.start()
+    yield found
+    if found.process and found.process.poll() is None:
+        found.end(signal.SIGTERM)
+
+
+EXECUTE = """
+import json, nbclient, nbformat, sys
+book = nbformat.reads(open(sys.argv[1]).read(), 4)
+try:
+    nbclient.NotebookClient(book, timeout=240, resources={"metadata": {"path": sys.argv[2]}}).execute()
+finally:
+    print(json.dumps([output.get("text", "") for cell in book.cells for output in cell.get("outputs", ())]))
+"""
+
+
+def session(stub: Stub, root: Path) -> None:
+    """What a session does with the notebook that was pushed: run its cells, keep what they print and what they leave."""
+    wait_for(lambda: stub.kernels)
+    version, work = stub.newest, root / "work"
+    version.status = "RUNNING"
+    work.mkdir()
+    (root / "pushed.ipynb").write_text(version.request["text"])
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "XLA_FLAGS")}
+    done = subprocess.run(
+        [sys.executable, "-c", EXECUTE, str(root / "pushed.ipynb"), str(work)], capture_output=True, text=True, cwd=root,
+        env={**environment, "KAGGLE_KERNEL_RUN_TYPE": "Batch", "TMPDIR": str(root)},
+    )  # fmt: skip
+    for text in json.loads(done.stdout.splitlines()[-1]):
+        version.print(*text.splitlines())
+    version.files = {path.name: path.read_bytes() for path in work.iterdir()}
+    version.end("ERROR" if done.returncode else "COMPLETE", done.stderr[-500:])
+
+
+def test_a_run_goes_to_a_session_and_comes_back_as_evidence(server: Server, stub: Stub, tmp_path: Path) -> None:
+    assert httpx.get(f"{server.url}/configs").json()["launchers"] == ["local", "kaggle"]
+    refused = httpx.post(f"{server.url}/runs", json={"config": "smoke_tiny", "launcher": "kaggle"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "device")
+    there = threading.Thread(target=session, args=(stub, tmp_path), daemon=True)
+    there.start()
+    asked = {"config": "smoke_tiny", "launcher": "kaggle", "device": "cpu", "name": "lent"}
+    answer = httpx.post(f"{server.url}/runs", json=asked)
+    assert answer.status_code == 201, answer.text
+    run_id = answer.json()["id"]
+    wait_for(lambda: "Runs at Kaggle: version 1" in server.run(run_id)["reason"])
+    server.end(signal.SIGKILL)
+    server.start()
+    wait_for(lambda: server.run(run_id)["state"] in ENDED, 240)
+    there.join(60)
+    run = server.run(run_id)
+    assert (run["state"], run["step"]) == ("finished", 30), run["reason"]
+    assert len(stub.of("SaveKernel")) == 1
+
+    sealed = httpx.post(f"{server.url}/runs/{run_id}/seal", json={}, timeout=60)
+    assert sealed.status_code == 201, sealed.text
+    place = tmp_path / "home" / "submission_runs" / "lent"
+    verdict = verify(place)
+    assert (verdict.failures, verdict.level) == ((), "E2")
+    manifest = reading.Bundle(place).manifest
+    assert manifest.location.kind == "kaggle_stand_in"
+    assert manifest.witness.kind == "witnessed"  # the server saw the rows as the session's log told them
+    assert f"of a stand-in for Kaggle at {stub.endpoint}, not on Kaggle" in (place / reading.README).read_text()
+    folder = tmp_path / "home" / "runs" / run_id
+    assert TOKEN not in json.dumps(rundir.read_document(folder / rundir.REMOTE))
+    for path in [*place.rglob("*"), *folder.rglob("*")]:
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
