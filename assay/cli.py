@@ -92,9 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     notebook.add_argument("--unpinned", action="store_true", help="take any commit that an attached archive proves")
     notebook.add_argument("--config", type=Path, help="what to train (submission_tpu)")
     notebook.add_argument("--name", default="", help="what to call the run and its bundle (m37_v1)")
-    notebook.add_argument(
-        "--smoke", action="store_true", help="the same cells on a CPU, with smoke_tiny or --config"
-    )
+    notebook.add_argument("--smoke", action="store_true", help="the same cells on a CPU, with smoke_tiny or --config")
     notebook.add_argument("--rehearse", type=Path, metavar="CONFIG", help="as --smoke, as a rehearsal of that config")
     notebook.set_defaults(act=_notebook)
 

@@ -29,7 +29,8 @@ SESSION_HOURS = 9.0
 DEADLINE_HOURS = 8.5
 SHAPES = {"tpu": ("TpuV5E8", 8), "cpu": ("", 1)}
 """Of each device that a session is asked for: the platform's word for the machine, and how many devices it has."""
-POLL_SECONDS, LONGEST_PAUSE = 20.0, 600.0
+POLL_SECONDS, LONGEST_PAUSE, WORD_SECONDS = 20.0, 300.0, 240.0
+"""Between two looks; at most, when Kaggle cannot be asked; and between two lines of this job's own in the log."""
 LARGEST_NOTEBOOK = 1_000_000
 """Bytes of a notebook that Kaggle takes; the source is inside."""
 STALE_POLLS = 6
@@ -73,8 +74,8 @@ class Job:
         document = rundir.read_document(run / rundir.REMOTE)
         self.remote = Remote(**document) if document else Remote()
         self.poll = float(os.environ.get("ASSAY_KAGGLE_POLL", POLL_SECONDS))
-        self.failures = 0
-        self.stale = 0
+        self.failures, self.stale = 0, 0
+        self.spoke = time.monotonic()
         self.torn = ""
         self.lines = 0
         lines, _ = rundir.whole_lines(run / rundir.EVENTS, 0, limit_bytes=-1)
@@ -130,6 +131,9 @@ class Job:
         """The sentence that people read while this run goes on, or of how it ended."""
         if sentence != self.remote.says:
             self.keep(says=sentence)
+        if time.monotonic() > self.spoke + WORD_SECONDS:  # a session may wait for hours, and this run is no dead one
+            self.spoke = time.monotonic()
+            print(sentence, flush=True)
 
     # The push.
 
