@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the bundles of this folder anew, each from a real run on this machine's CPU: about eight minutes on two cores.
+# Makes the bundles of this folder anew, each from a real run on this machine's CPU: about twenty minutes on two cores.
 #
 #   submission_runs/make_bundles.sh [NAME…]      (default: all of them; commit first, so that the evidence names a commit)
 #
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 assay=$PWD/.venv/bin/assay
 export ASSAY_HOME=${MAKE_HOME:-$(mktemp -d)} ASSAY_DEMO=0 ASSAY_PORT=${MAKE_PORT:-8177}
 [ -z "$(git status --porcelain -- evidence training assay backend)" ] || { echo "make_bundles: commit your changes first" >&2; exit 2; }
-names=${*:-demo_reasoning_v1 resumed_v1 lora_v1 sharded_v1 failed_v1}
+names=${*:-demo_reasoning_v1 resumed_v1 lora_v1 sharded_v1 failed_v1 m37_v1}
 
 run() { ls -d "$ASSAY_HOME"/runs/* 2>/dev/null | tail -1; }
 steps() { grep -c '"kind":"step"' "$1/events.jsonl" 2>/dev/null || true; }
@@ -71,6 +71,23 @@ failed_v1() { # learning rate and weight decay far too high: the loss stops bein
   ! "$assay" train smoke_tiny --device cpu --name failed_v1 --steps 200 --set optimizer.learning_rate=10 \
     --set optimizer.warmup_steps=0 --set optimizer.weight_decay=0.99 --set checkpoints.every_steps=10
   seal failed_v1
+}
+
+m37_v1() { # the submission's rehearsal: its notebook's own cells on this CPU, after the TPU's compiler saw its step
+  local topology
+  for topology in v5e-8 v3-8; do
+    "$assay" preflight submission_tpu --topology "$topology"
+  done
+  rm -rf "$ASSAY_HOME/session" && mkdir -p "$ASSAY_HOME/session/came_back"
+  "$assay" notebook --rehearse submission_tpu --name m37_v1 --out "$ASSAY_HOME/session/rehearsal.ipynb"
+  (cd "$ASSAY_HOME/session" && env -u PYTHONPATH -u XLA_FLAGS PATH="${assay%/*}:$PATH" \
+    "${assay%/*}/jupyter-execute" rehearsal.ipynb --output executed)
+  tar -xzf "$ASSAY_HOME/session/assay_run.tar.gz" -C "$ASSAY_HOME/session/came_back"
+  local run_id
+  run_id=$(sed -n 's/.*"run_id": "\(.*\)".*/\1/p' "$ASSAY_HOME/session/came_back/run/spec.json")
+  mkdir -p "$ASSAY_HOME/runs" && mv "$ASSAY_HOME/session/came_back/run" "$ASSAY_HOME/runs/$run_id"
+  seal m37_v1
+  replay m37_v1
 }
 
 mkdir -p "$ASSAY_HOME"
