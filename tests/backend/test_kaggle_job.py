@@ -24,7 +24,8 @@ from evidence.known import Known, Told
 from evidence.manifest import KAGGLE_ENDPOINT
 from evidence.spec import resolve
 from evidence.status import status
-from evidence.verify import verify
+from evidence.verdict import CheckResult, Finding
+from evidence.verify import _verdict, verify
 from tests import runs
 from tests.evidence import tamper
 from tests.evidence.tamper import Change, edit_json, edit_text, set_value
@@ -258,6 +259,21 @@ def test_who_asks_the_platform_hears_whether_it_says_the_same(sealed: Path) -> N
     results = {item.id: item for item in verify(sealed).results}
     assert results["KGL-01"].result == "not-run"
     assert results["KGL-01"].reason == "the platform was not asked; assay verify --online asks it"
+
+
+def test_one_outsider_is_enough_for_the_highest_level() -> None:
+    """Of results alone: a bundle whose trainer is bound and replayed, and who else said the same."""
+    levels = [CheckResult(f"X-{level}", "x", "", level, "pass", "", ()) for level in ("E0", "E1", "E2", "E3", "E4")]
+
+    def reached(witness: str, notebook: str, log: str) -> str:
+        asked = {"SIG-06": witness, "KGL-01": notebook, "KGL-02": log}
+        last = [CheckResult(id, "x", "", "E5", result, "", ()) for id, result in asked.items()]
+        return _verdict((*levels, *last), "E5").level
+
+    assert reached("pass", "not-run", "not-run") == reached("not-run", "pass", "pass") == "E5"
+    assert reached("not-run", "not-run", "not-run") == reached("not-run", "pass", "not-run") == "E4"
+    assert _verdict((*levels, CheckResult("SIG-06", "x", "", "E5", "pass", "", ()),
+                     CheckResult("KGL-01", "x", "", "E5", "fail", "", (Finding("a", "b", "c", "d"),))), "E5").level == "E4"  # fmt: skip
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

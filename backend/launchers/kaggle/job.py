@@ -260,9 +260,9 @@ class Job:
         word = found.status.upper().rpartition(".")[2]
         since = self.remote.pushed_at[11:16]
         if word in WAITS:
-            self.say(f"Queued at Kaggle since {since} UTC, as version {version} of {slug}.")
+            self.say(f"Queued at Kaggle since {since} UTC, as version {version} of {slug}: {self.remote.url}")
         elif word in RUNS:
-            self.say(f"Runs at Kaggle: version {version} of {slug}, pushed at {since} UTC.")
+            self.say(f"Runs at Kaggle: version {version} of {slug}, pushed at {since} UTC: {self.remote.url}")
             self._hear(client)
         elif word in CANCELS:
             self.say("Kaggle was asked to end the session, and has not yet.")
