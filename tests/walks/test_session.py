@@ -17,6 +17,7 @@ import pytest
 
 from evidence import attempts, canonical, notebook, provenance, rundir, session, source_archive, typed
 from evidence.events import Resumed, Step, decode
+from tests import clone
 from tests.runs import ROOT, wait_for
 from tests.walks.test_notebook import archive, execute
 
@@ -177,9 +178,7 @@ def test_the_command_writes_notebook_and_archive_and_what_it_wrote_does_not_hind
     unpack(archive, tmp_path)
     (tmp_path / provenance.PROOF).unlink()
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
-        subprocess.run([*git, *words], check=True)
+    clone.commit(tmp_path)
     command = [sys.executable, "-c", "from assay.cli import main; raise SystemExit(main())", "notebook"]
     for _ in range(2):
         done = subprocess.run(
