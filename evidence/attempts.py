@@ -65,8 +65,9 @@ def check(run: Path) -> None:
     except (OSError, canonical.JsonError, SpecError) as error:
         why = getattr(error, "strerror", "") or error
         raise CannotResume(f"{run} is not a run that can be resumed: {why}") from None
-    if (remote := rundir.read_document(run / rundir.REMOTE)).get("version"):
-        _check_remote(run, collected=bool(remote.get("collected")))
+    remote = rundir.read_document(run / rundir.REMOTE)
+    if remote.get("version") or remote.get("resume"):
+        _check_remote(run, anew=not remote["version"] or remote["collected"])
         return
     said = [event for event in told(run, whole=False) if not isinstance(event, events.Step)]
     last_word = last(said, events.Finished)
@@ -87,13 +88,13 @@ def check(run: Path) -> None:
         raise CannotResume(f"run {run.name} has no checkpoint to go on from; start a new run of the same config")
 
 
-def _check_remote(run: Path, *, collected: bool) -> None:
-    """Of a run elsewhere: its session can be watched again; one that came back goes on from what it left."""
+def _check_remote(run: Path, *, anew: bool) -> None:
+    """Of a run elsewhere: its session can be watched again; one that came back goes on, ``anew``, from what it left."""
     state = launched(run, last(told(run, whole=False), events.Finished))
     if state.state in LIVE:
         raise CannotResume(f"run {run.name} is {state.state}; only a run that has ended can be resumed")
-    if collected:
-        check(run / rundir.PLATFORM / "run")
+    if anew:
+        check(rundir.came_back(run))
 
 
 @contextmanager

@@ -129,7 +129,7 @@ class _Sealing:
     def __init__(self, run: Path, folder: Path, name: str) -> None:
         self.asked_in, self.folder, self.name = run, folder, name
         # Of a run elsewhere, the folder here is that of whoever watched it; its own came back inside.
-        self.run = run = came_back if (came_back := run / rundir.PLATFORM / session.RUN).is_dir() else run
+        self.run = run = rundir.written(run)
         self.ask = rundir.read_ask(run)
         self.launch = rundir.read_document(run / rundir.LAUNCH)
         earlier = range(1, self.launch.get("attempt", 1))

@@ -18,7 +18,8 @@
     source/          trainer, once       the repository's files that were loaded
     preflight.json   launcher, once      the newest preflight's report of this very step, if there was one
     remote.json      trainer, replaced   of a run elsewhere: how its session stands, in a sentence
-    platform/        trainer, once       of a run elsewhere: what the platform's API gave, and its own folder, run/
+    platform/        trainer, replaced   of a run elsewhere: what the platform's API gave, and its own folder, run/
+    platform.new/    trainer             the same of a session that is taken in, or that left no run
     rehearsal/       launcher, once      the config that this run rehearses, and the newest reports about its step
     profile/         trainer, once       a profiler's trace of a few steps, when one was asked for
     attempts/<n>/    recorder, once      launch, exit, stop, process and commit of an attempt that was resumed from
@@ -56,7 +57,7 @@ FIRST_BATCH, EVAL, TOKENIZER, PROFILE = "first_batch.jsonl", "eval", "tokenizer"
 PREFLIGHT, WITNESS, SYSTEM, ALERTS = "preflight.json", "witness.jsonl", "system.jsonl", "alerts.jsonl"
 LABELS, RESUME, TRASHED, REHEARSAL = "labels.json", "resume.json", "trashed.json", "rehearsal"
 KILL, TURN = "kill.json", "turn.json"
-REMOTE, PLATFORM = "remote.json", "platform"
+REMOTE, PLATFORM, ARRIVING = "remote.json", "platform", "platform.new"
 
 SCHEMA = "assay/run@1"
 LABELS_SCHEMA = "assay/labels@1"
@@ -261,6 +262,16 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise canonical.JsonError(f"{path.name} is not an object")
     return document
+
+
+def came_back(run: Path) -> Path:
+    """Of a run elsewhere: where its own folder lies once it has come back."""
+    return run / PLATFORM / "run"
+
+
+def written(run: Path) -> Path:
+    """The folder that the run's trainer wrote: of a run elsewhere, the one that came back."""
+    return found if (found := came_back(run)).is_dir() else run
 
 
 def output_of(process: int) -> str:

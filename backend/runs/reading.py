@@ -124,11 +124,11 @@ def unmarked(data: bytes) -> bytes:
 
 
 def checkpoints(server: Server, run: Path) -> Checkpoints:
-    found = server.store.of_kind(run.name, "checkpoint")
+    found, place = server.store.of_kind(run.name, "checkpoint"), rundir.written(run)
     names = Checkpoint.model_fields.keys() - {"on_disk"}
     return Checkpoints(
         checkpoints=[
-            Checkpoint(**{name: event[name] for name in names}, on_disk=_inside(run, event["path"]) != run)
+            Checkpoint(**{name: event[name] for name in names}, on_disk=_inside(place, event["path"]) != place)
             for event in found
         ]
     )
@@ -151,7 +151,8 @@ def predictions(server: Server, run: Path, step: int | None) -> Predictions:
         known = ", ".join(map(str, sorted(done))) or "none yet"
         raise on_field("step", f"step must be one that was evaluated ({known}), got {step}")
     event = done[max(done) if step is None else step]
-    return Predictions(step=event["step"], predictions=prediction_lines(_inside(run, event["predictions"]["path"])))
+    path = _inside(rundir.written(run), event["predictions"]["path"])
+    return Predictions(step=event["step"], predictions=prediction_lines(path) if path.is_file() else [])
 
 
 def prediction_lines(path: Path) -> list[Prediction]:

@@ -49,7 +49,7 @@ def coherent(bundle: Bundle) -> Findings:
             where = "$.hardware.found.numerics_sha256"
             yield from differs(reading.SESSION, where, hardware.numerics_sha256, proven.numerics_sha256)
     ours = list(_lines(bundle.text(reading.LOG)))
-    theirs = list(_lines("".join(_pieces(bundle.text(reading.PLATFORM_LOG)))))
+    theirs = list(_lines(_said(bundle.text(reading.PLATFORM_LOG))))
     if ours != theirs:
         number = next((at for at, pair in enumerate(zip(ours, theirs, strict=False), 1) if pair[0] != pair[1]), 0)
         where = f"event {number}" if number else "events"
@@ -120,10 +120,14 @@ def _pinned(notebook: str) -> dict[str, str]:
     return found
 
 
-def _pieces(log: str) -> Iterator[str]:
-    """The text of a platform's log: a JSON array of ``{stream_name, time, data}``."""
+def _said(log: str) -> str:
+    """The text of a platform's log, a JSON array of ``{stream_name, time, data}``: one stream after the other, since
+    each may be cut within its lines."""
+    streams: dict[str, str] = {}
     for item in json.loads(log):
-        yield str(item["data"])
+        name = str(item.get("stream_name", ""))
+        streams[name] = streams.get(name, "") + str(item["data"])
+    return "\n".join(streams.values())
 
 
 def _lines(text: str) -> Iterator[str]:

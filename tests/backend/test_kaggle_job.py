@@ -35,6 +35,7 @@ NUMERICS = canonical.sha256(b"what the machine makes of a fixed program")
 COMMIT = provenance.source().get("commit", "c0" * 20)
 ARCHIVE = source_archive.Archive(b"the source", canonical.sha256(b"the source"), COMMIT)
 OVERRIDES = {"device": "cpu", "training.steps": 12}
+KERNEL = f"{USER}/assay-tiny-one"
 
 
 @pytest.fixture
@@ -75,8 +76,9 @@ class Session:
                                  nonce=told["NONCE"])  # fmt: skip
         self.document: dict[str, Any] = {}
 
-    def train(self) -> None:
-        assert runs.record(self.run) == 0
+    def train(self, fail_at: int = -1) -> None:
+        command = [*runs.STAND_IN, str(self.run), "--fail-at", str(fail_at)]
+        assert runs.record(self.run, command) == (0 if fail_at < 0 else 1)
 
     def log(self) -> None:
         self.version.print(*(self.run / rundir.OUTPUT).read_text().splitlines())
@@ -337,6 +339,160 @@ def test_a_push_whose_answer_is_lost_is_found_again_and_not_repeated(stub: Stub,
     assert run_job(run) == 0
     there.join()
     assert len(stub.of("SaveKernel")) == 1
+
+
+@pytest.mark.parametrize("trouble", [{"broken": 503}, {"html": True}], ids=["status 503", "HTML"])
+def test_a_push_of_unknown_fate_is_made_again_only_where_it_was_not_taken(
+    stub: Stub, tmp_path: Path, trouble: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first push comes to nothing, and nobody says so; of a notebook that does not exist, Kaggle says 403."""
+    take, find, pushes = stub.SaveKernel, stub.GetKernel, []
+
+    def first_in_vain(body: dict[str, Any]) -> Any:
+        pushes.append(body["slug"])
+        return (
+            {"code": trouble["broken"]}
+            if len(pushes) == 1 and "broken" in trouble
+            else take(body)
+            if len(pushes) > 1
+            else []
+        )
+
+    def forbids(body: dict[str, Any]) -> Any:
+        return find(body) if stub.kernels else {"code": 403, "message": "Permission 'kernels.get' was denied"}
+
+    monkeypatch.setattr(stub, "SaveKernel", first_in_vain)
+    monkeypatch.setattr(stub, "GetKernel", forbids)
+    run = asked(tmp_path)
+    there = alongside(stub, lends(stub, tmp_path))
+    assert run_job(run) == 0
+    there.join()
+    assert pushes == [f"{USER}/assay-tiny-one"] * 2
+    assert len(stub.kernels[pushes[0]]) == 1
+
+
+def test_a_job_that_died_while_it_pushed_looks_before_it_pushes_though_kaggle_is_away(
+    stub: Stub, tmp_path: Path
+) -> None:
+    run = asked(tmp_path)
+    stub.on.push_unanswered = True
+    job.Job(run).keep(pushing=True)
+    stub.on.away = True
+
+    def act() -> None:
+        runs.wait_for(lambda: "Kaggle is asked again." in says(run))
+        stub.on.away = False
+        lends(stub, tmp_path)()
+
+    there = alongside(stub, act)
+    assert run_job(run) == 0
+    there.join()
+    assert len(stub.of("SaveKernel")) == 1
+
+
+def test_a_log_that_is_garbled_on_its_way_costs_nothing_that_the_session_left(stub: Stub, tmp_path: Path) -> None:
+    """A line of the other stream within an event, and an event that is cut: no event is lost or heard out of place."""
+    run = asked(tmp_path)
+    heard = []
+
+    def act() -> None:
+        runs.wait_for(lambda: stub.kernels)
+        version = stub.newest
+        made = Session(tmp_path / "there", version)
+        made.train()
+        made.log()
+        whole = list(version.log)
+        first = next(at for at, piece in enumerate(whole) if piece["data"].startswith(":::EVID"))
+        text = whole[first]["data"]
+        cut = [{**whole[first], "data": text[:20]}, {"stream_name": "stderr", "time": 0.0, "data": "0.00s - a warning\n"},
+               {**whole[first], "data": text[20:]}]  # fmt: skip
+        bad = next(at for at, piece in enumerate(whole) if '"step":3,' in piece["data"])
+        version.log = [
+            *whole[:first],
+            *cut,
+            *whole[first + 1 : bad],
+            {**whole[bad], "data": ":::EVID {\n"},
+            *whole[bad + 1 :],
+        ]
+        version.status = "RUNNING"
+        runs.wait_for(
+            lambda: b'"step":2,' in runs.log_of(run) and job.Remote(**rundir.read_document(run / rundir.REMOTE)).heard
+        )
+        heard.append(runs.log_of(run))
+        made.pack()
+        version.end()
+
+    there = alongside(stub, act)
+    assert run_job(run) == 0
+    there.join()
+    assert b'"step":4,' not in heard[0]
+    assert runs.log_of(run) == (rundir.came_back(run) / rundir.EVENTS).read_bytes()
+
+
+def test_a_run_that_came_back_unfinished_goes_on_in_a_new_session(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first session fails on its way; of the second, only a few events are heard; the third ends the run."""
+    monkeypatch.setattr(sys.modules[__name__], "OVERRIDES", {**OVERRIDES, "checkpoints.every_steps": 5})
+    run = asked(tmp_path, OVERRIDES)
+    made: list[Session] = []
+
+    def first() -> None:
+        runs.wait_for(lambda: stub.kernels)
+        stub.newest.status = "RUNNING"
+        made.append(Session(tmp_path / "there", stub.newest))
+        made[0].train(fail_at=8)
+        made[0].log()
+        made[0].pack(lambda document: document["run"].update(state="failed", said="NonFiniteLoss: the loss became nan"))
+        stub.newest.end()
+
+    there = alongside(stub, first)
+    assert run_job(run) == 1
+    there.join()
+    rundir.write_document(run / rundir.EXIT, {"exit_code": 1, "ended_at": "2099-01-01T00:00:00.000000Z"})
+    attempts.check(run)
+    came_back = runs.log_of(rundir.came_back(run))
+    assert runs.log_of(run) == came_back
+
+    def second() -> None:
+        runs.wait_for(lambda: len(stub.kernels[KERNEL]) == 2)
+        before, stub.newest.status = made[0].run, "RUNNING"
+        assert runs.record(before, resume=True) == 0
+        lines = (before / rundir.OUTPUT).read_text().splitlines()
+        stub.newest.print(*lines[: next(at for at, line in enumerate(lines) if '"kind":"resumed"' in line) + 1])
+        runs.wait_for(lambda: b'"kind":"resumed"' in runs.log_of(run))
+        stub.newest.end("ERROR", "Your notebook was stopped because it exceeded the allowed time")
+
+    there = alongside(stub, second)
+    assert run_job(run) == 1
+    there.join()
+    assert r"RESUME = True" in stub.newest.request["text"]
+    assert stub.newest.request["kernelDataSources"] == [KERNEL]
+    assert runs.log_of(rundir.came_back(run)) == came_back
+    attempts.check(run)
+    stub.on.slot_busy = True  # it is refused a session, is stopped, and can still go on
+
+    def third() -> None:
+        runs.wait_for(lambda: "Waits for Kaggle, which runs one such" in says(run))
+        assert not rundir.read_document(run / rundir.REMOTE)["version"]
+        attempts.check(run)
+        assert runs.log_of(run) == came_back
+        stub.on.slot_busy = False
+        runs.wait_for(lambda: len(stub.kernels[KERNEL]) == 3)
+        stub.newest.status = "RUNNING"
+        again = made[0]
+        again.version = stub.newest
+        again.log()
+        again.pack()
+        stub.newest.end()
+
+    there = alongside(stub, third)
+    assert run_job(run) == 0
+    there.join()
+    assert "RESUME = True" in stub.newest.request["text"]
+    assert runs.log_of(run) == runs.log_of(made[0].run)
+    rundir.write_document(run / rundir.EXIT, {"exit_code": 0, "ended_at": "2099-01-01T00:00:00.000000Z"})
+    assert verify(bundle.seal(run, tmp_path / "sealed", "tiny")).failures == ()
 
 
 @pytest.mark.parametrize("trouble", [{"away": True}, {"broken": 503}, {"retry_after": "0"}, {"html": True}],

@@ -123,6 +123,11 @@ def test_a_run_goes_to_a_session_and_comes_back_as_evidence(server: Server, stub
     run = server.run(run_id)
     assert (run["state"], run["step"]) == ("finished", 30), run["reason"]
     assert len(stub.of("SaveKernel")) == 1
+    shown = {
+        name: httpx.get(f"{server.url}/runs/{run_id}/{name}").json()[name] for name in ("predictions", "checkpoints")
+    }
+    assert shown["predictions"]
+    assert [item["on_disk"] for item in shown["checkpoints"]][-1:] == [True]
 
     sealed = httpx.post(f"{server.url}/runs/{run_id}/seal", json={}, timeout=60)
     assert sealed.status_code == 201, sealed.text

@@ -38,6 +38,10 @@ class Unauthorized(KaggleError):
     """The token is wrong, was revoked, or may not do this."""
 
 
+class Forbidden(Unauthorized):
+    """This account may not do this; of a notebook that does not exist, Kaggle says the same."""
+
+
 class Missing(KaggleError):
     """There is nothing of this name."""
 
@@ -359,7 +363,7 @@ def refusal(status: int, message: str, method: str, retry_after: str) -> KaggleE
             "Kaggle does not accept the token (401): it is wrong, or was revoked; make a new one in Kaggle's settings."
         )
     if status == 403:
-        return Unauthorized(f"Kaggle does not allow this account to do that (403, {method}){said}")
+        return Forbidden(f"Kaggle does not allow this account to do that (403, {method}){said}")
     if status == 404:
         return Missing(f"Kaggle knows nothing of this name (404, {method}){said}")
     if status == 429:

@@ -94,6 +94,16 @@ def check(asked_in: Path, came_back: Path) -> None:
         raise NotOurs("the events that came back are not those that were heard while the run went on")
 
 
+def take_back(asked_in: Path, came_back: Path) -> None:
+    """Leave of the events only those of the folder that came back: a session that goes on from there repeats what was
+    heard of one that left nothing."""
+    whole = (came_back / rundir.EVENTS).read_bytes()
+    if (asked_in / rundir.EVENTS).read_bytes() != whole:
+        draft = asked_in / f".{rundir.EVENTS}"
+        draft.write_bytes(whole)
+        draft.replace(asked_in / rundir.EVENTS)
+
+
 def catch_up(asked_in: Path, came_back: Path, tell: Callable[[str], None]) -> None:
     """Append the events that were not heard while the run went on."""
     heard = (asked_in / rundir.EVENTS).stat().st_size if (asked_in / rundir.EVENTS).exists() else 0

@@ -15,12 +15,24 @@ import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from backend.launchers.kaggle import client as kaggle
 from backend.launchers.kaggle import collect, credentials
-from backend.launchers.kaggle.client import Client, KaggleError, Kernel, Missing, TooMany, Unauthorized, Unreachable
-from evidence import events, notebook, provenance, rundir, session, source_archive
+from backend.launchers.kaggle.client import (
+    Client,
+    Forbidden,
+    KaggleError,
+    Kernel,
+    Missing,
+    NotKaggle,
+    Pushed,
+    TooMany,
+    Troubled,
+    Unauthorized,
+    Unreachable,
+)
+from evidence import canonical, events, notebook, provenance, rundir, session, source_archive
 from evidence.manifest import KAGGLE_ENDPOINT
 
 SCHEMA = "assay/remote@1"
@@ -34,7 +46,7 @@ POLL_SECONDS, LONGEST_PAUSE, WORD_SECONDS = 20.0, 300.0, 240.0
 LARGEST_NOTEBOOK = 1_000_000
 """Bytes of a notebook that Kaggle takes; the source is inside."""
 STALE_POLLS = 6
-"""So often may Kaggle say of a session that it is over, and give the output of another one, before that is believed."""
+"""So often may Kaggle say of a session that it is over, and give no output or another's, before that is believed."""
 
 WAITS = {"QUEUED", "NEW_SCRIPT"}
 RUNS = {"RUNNING"}
@@ -53,7 +65,8 @@ class Ended(RuntimeError):
 @dataclass(frozen=True)
 class Remote:
     """``remote.json``. ``version`` 0: not pushed yet, or not known to be (``pushing``). ``heard``: pieces of the log
-    that were written down. ``collected``: what the session left was taken in."""
+    that were written down. ``collected``: that session is done with, and going on takes a new one. ``resume``: a
+    session goes on with what an earlier one left."""
 
     says: str = ""
     endpoint: str = ""
@@ -65,6 +78,7 @@ class Remote:
     pushed_at: str = ""
     heard: int = 0
     collected: bool = False
+    resume: bool = False
     schema: str = SCHEMA
 
 
@@ -76,11 +90,8 @@ class Job:
         self.poll = float(os.environ.get("ASSAY_KAGGLE_POLL", POLL_SECONDS))
         self.failures, self.stale = 0, 0
         self.spoke = time.monotonic()
-        self.torn = ""
-        self.lines = 0
-        lines, _ = rundir.whole_lines(run / rundir.EVENTS, 0, limit_bytes=-1)
-        self.known = [line.decode("utf-8", "replace") for line in lines]
-        self.resume = False
+        self._from_the_start()
+        self._read_known()
 
     def main(self) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
@@ -103,8 +114,9 @@ class Job:
 
     def _main(self, client: Client) -> int:
         if self.remote.collected:  # it came back unfinished, and shall go on in a new session
-            self.resume = True
-            self.keep(version=0, collected=False, pushing=False, heard=0)
+            self.keep(version=0, collected=False, pushing=False, heard=0, resume=True)
+            collect.take_back(self.run, rundir.came_back(self.run))
+            self._read_known()
         if not self.remote.version:
             self._push(client)
         while True:
@@ -122,6 +134,10 @@ class Job:
             time.sleep(self.poll)
 
     # What is written down.
+
+    def _read_known(self) -> None:
+        lines, _ = rundir.whole_lines(self.run / rundir.EVENTS, 0, limit_bytes=-1)
+        self.known = [line.decode("utf-8", "replace") for line in lines]
 
     def keep(self, **changes: Any) -> None:
         self.remote = replace(self.remote, **changes)
@@ -148,7 +164,7 @@ class Job:
         owner = self._patiently(client.owner)
         slug = f"{owner}/assay-{_plain(self.ask.name)}"
         self.keep(endpoint=client.endpoint, slug=slug)
-        if self.remote.pushing and (version := self._pushed_before(client, slug)):
+        if self.remote.pushing and (version := self._patiently(lambda: self._pushed_before(client, slug))):
             self._note(client, slug, version, 0)
             return
         if shape:
@@ -161,31 +177,11 @@ class Job:
             timeout_seconds=int(SESSION_HOURS * 3600),
             models=(spec.weights.handle,) if spec.weights.source == "kaggle" else (),
             datasets=tuple(item for item in os.environ.get("ASSAY_KAGGLE_DATASETS", "").split(",") if item),
-            kernels=(slug,) if self.resume else (),
+            kernels=(slug,) if self.remote.resume else (),
         )
-        while True:
-            self.keep(pushing=True)
-            try:
-                pushed = client.push(kernel)
-            except Unreachable:
-                # Nobody knows whether it was taken: look before it is pushed again.
-                if version := self._patiently(lambda: self._pushed_before(client, slug)):
-                    self._note(client, slug, version, 0)
-                    return
-                continue
-            except TooMany as error:
-                self._wait_out(error)
-                continue
-            except KaggleError as error:
-                self.keep(pushing=False)
-                raise Ended(f"Kaggle did not take the notebook: {error}", REFUSED) from None
-            if not pushed.error:
-                break
-            if not _busy(pushed.error):
-                self.keep(pushing=False)
-                raise Ended(f"Kaggle did not take the notebook: {pushed.error}{_advice(pushed.error)}", REFUSED)
-            self.say(f"Waits for Kaggle, which runs one such session at a time: {pushed.error}")
-            time.sleep(self.poll)
+        self.keep(pushing=True)
+        while (pushed := self._pushed(client, kernel)) is None:
+            pass
         self._note(client, pushed.ref or slug, pushed.version, pushed.kernel_id)
         if pushed.not_attached:
             names = ", ".join(pushed.not_attached)
@@ -193,6 +189,31 @@ class Job:
                 f"Kaggle did not attach {names}: accept its licence on Kaggle with this account, then start the run "
                 f"again. The session that was started will end by itself: {self.remote.url}"
             )
+
+    def _pushed(self, client: Client, kernel: Kernel) -> Pushed | None:
+        """The version that Kaggle took; None where it has to be asked again. Raises Ended for a refusal."""
+        try:
+            pushed = client.push(kernel)
+        except TooMany as error:
+            self._wait_out(error)
+            return None
+        except (Unreachable, Troubled, NotKaggle) as error:
+            # Nobody knows whether it was taken: look before it is pushed again.
+            self._wait_out(error)
+            version = self._patiently(lambda: self._pushed_before(client, kernel.slug))
+            return Pushed(kernel.slug, "", version, 0) if version else None
+        except KaggleError as error:
+            self.keep(pushing=False)
+            raise Ended(f"Kaggle did not take the notebook: {error}", REFUSED) from None
+        self.failures = 0
+        if pushed.error and not _busy(pushed.error):
+            self.keep(pushing=False)
+            raise Ended(f"Kaggle did not take the notebook: {pushed.error}{_advice(pushed.error)}", REFUSED)
+        if pushed.error:
+            self.say(f"Waits for Kaggle, which runs one such session at a time: {pushed.error}")
+            time.sleep(self.poll)
+            return None
+        return pushed
 
     def _note(self, client: Client, slug: str, version: int, kernel_id: int) -> None:
         own = client.endpoint == KAGGLE_ENDPOINT
@@ -207,10 +228,10 @@ class Job:
         """The version of the notebook that carries this run's id and nonce; 0 where the newest one does not."""
         try:
             found = client.find(slug)
-        except Missing:
+        except (Missing, Forbidden):
             return 0
         ours = self.ask.run_id in found.source and self.ask.nonce in found.source
-        return found.version if ours and ("RESUME = True" in found.source) == self.resume else 0
+        return found.version if ours and ("RESUME = True" in found.source) == self.remote.resume else 0
 
     def _notebook(self, devices: int) -> bytes:
         try:
@@ -227,7 +248,7 @@ class Job:
             run_name=self.ask.name,
             run_id=self.ask.run_id,
             nonce=self.ask.nonce,
-            resume=self.resume,
+            resume=self.remote.resume,
             require=self.ask.spec.device,
             devices=devices,
             deadline_hours=DEADLINE_HOURS,
@@ -242,7 +263,7 @@ class Job:
     def _have_quota(self, client: Client) -> None:
         try:
             quota = client.quota()
-        except kaggle.NotKaggle:
+        except NotKaggle:
             return  # it does not say; the push will
         except KaggleError as error:
             raise Ended(f"Kaggle does not say whether there is TPU time left: {error}", REFUSED) from None
@@ -274,72 +295,89 @@ class Job:
 
     def _hear(self, client: Client) -> None:
         """The log as it is written. It always comes from its beginning: what was written down already is left out."""
-        self.torn, self.lines = "", 0
+        self._from_the_start()
         try:
             for number, piece in enumerate(client.log(self.remote.slug, self.remote.version)):
-                text = str(piece.get("data", ""))
-                self._events(text)
-                if number >= self.remote.heard:
-                    print(text, end="", flush=True)
-                    self.keep(heard=number + 1)
+                self._hear_piece(number, piece)
         except (Unreachable, Missing):
             return  # nothing came for a while, or there is no log yet
 
-    def _events(self, text: str) -> None:
-        """Append the events among the log's lines that are not known yet, each as the session's own file has it."""
-        *whole, self.torn = (self.torn + text).split("\n")
+    def _from_the_start(self) -> None:
+        """The log is read from its beginning. ``torn``: of each of its streams, the line that has no end yet."""
+        self.torn: dict[str, str] = {}
+        self.lines, self.garbled = 0, False
+
+    def _hear_piece(self, number: int, piece: dict[str, Any]) -> None:
+        text, stream = str(piece.get("data", "")), str(piece.get("stream_name", ""))
+        *whole, self.torn[stream] = (self.torn.get(stream, "") + text).split("\n")
         for line in whole:
-            if not line.startswith(events.LOG_MARK):
-                continue
-            said = line.removeprefix(events.LOG_MARK).rstrip("\r")
+            if line.startswith(events.LOG_MARK) and not self.garbled:
+                self._hear_event(line.removeprefix(events.LOG_MARK).rstrip("\r"))
+        if number >= self.remote.heard:
+            print(text, end="", flush=True)
+            self.keep(heard=number + 1)
+
+    def _hear_event(self, said: str) -> None:
+        """Append an event that is not known yet, as the session's own file has it. Behind one that the platform
+        garbled nothing is taken from its log: the file that the session leaves has them all, in their order."""
+        if self.lines == len(self.known) or said != self.known[self.lines]:
+            try:
+                events.decode(said.encode())
+            except events.EventError:
+                self.garbled = True
+                return
             if self.lines < len(self.known):
-                if said != self.known[self.lines]:
-                    raise Ended("the session's log says other events than before; it is not this run's any more")
-            else:
-                try:
-                    events.decode(said.encode())
-                except events.EventError:
-                    continue
-                with (self.run / rundir.EVENTS).open("ab") as log:
-                    log.write(f"{said}\n".encode())
-                self.known.append(said)
-            self.lines += 1
+                raise Ended("the session's log says other events than before; it is not this run's any more")
+            with (self.run / rundir.EVENTS).open("ab") as log:
+                log.write(f"{said}\n".encode())
+            self.known.append(said)
+        self.lines += 1
 
     # What it left.
 
     def _collect(self, client: Client, word: str) -> int:
         """Take in what the session left, and end as its run did."""
         slug, version = self.remote.slug, self.remote.version
-        place = self.run / rundir.PLATFORM
+        place = self.run / rundir.ARRIVING
         place.mkdir(exist_ok=True)
         told_at = place / session.DOCUMENT
         try:
             log = client.outputs(slug, version).log
             there = collect.fetch(client, slug, version, session.DOCUMENT, told_at, collect.LARGEST_SESSION)
+            if not there and word == "COMPLETE" and self.stale < STALE_POLLS:
+                return self._again(client, "Kaggle says that the session is over, and does not show yet what it left.")
             if not there:
                 self._write_down(log)
-                raise Ended(self._left_nothing(word))
-            told = collect.read_session(told_at)
+                self._end_with_nothing(self._left_nothing(word))
+            try:
+                told = collect.read_session(told_at)
+            except collect.NotOurs:
+                self._write_down(log)
+                raise
             if isinstance(told.run, session.Trained) and told.run.run_id != self.ask.run_id:
-                return self._stale(client, told.run.run_id)
+                if self.stale < STALE_POLLS:
+                    earlier = "Kaggle says that the session is over, and still gives the output of an earlier one."
+                    return self._again(client, earlier)
+                raise Ended(f"Kaggle says that the session is over, and gives the output of run {told.run.run_id}")
             self._write_down(log)
             if isinstance(told.hardware, session.Refused):
-                raise Ended(f"DeviceError: {told.hardware.because}", REFUSED)
+                self._end_with_nothing(f"DeviceError: {told.hardware.because}", REFUSED)
             if not isinstance(told.run, session.Trained) or not isinstance(told.output, session.Packed):
                 because = told.run.because if isinstance(told.run, session.NoRun) else "nothing was packed"
-                raise Ended(f"the session trained nothing: {because}")
+                self._end_with_nothing(f"the session trained nothing: {because}")
             archive = place / session.ARCHIVE
-            if not collect.fetch(client, slug, version, session.ARCHIVE, archive, collect.LARGEST_ARCHIVE):
+            here = archive.is_file() and canonical.sha256_file(archive) == told.output.sha256
+            if not here and not collect.fetch(client, slug, version, archive.name, archive, collect.LARGEST_ARCHIVE):
                 raise Ended(f"the session left no {session.ARCHIVE}, which it says that it packed")
-            collect.unpack(archive, told.output, place / f"new-{session.RUN}")
-            collect.check(self.run, place / f"new-{session.RUN}")
+            collect.unpack(archive, told.output, place / session.RUN)
+            collect.check(self.run, place / session.RUN)
         except collect.NotOurs as error:
             raise Ended(f"what the session left is not taken in: {error}") from None
-        self._facts(client)
-        shutil.rmtree(place / session.RUN, ignore_errors=True)
-        (place / f"new-{session.RUN}").rename(place / session.RUN)
+        self._facts(client, place)
         archive.unlink()
-        collect.catch_up(self.run, place / session.RUN, lambda text: print(text, flush=True))
+        shutil.rmtree(self.run / rundir.PLATFORM, ignore_errors=True)
+        place.rename(self.run / rundir.PLATFORM)
+        collect.catch_up(self.run, rundir.came_back(self.run), lambda text: print(text, flush=True))
         self.keep(collected=True)
         self.say(f"Ran at Kaggle: version {version} of {slug}.")
         codes = {"finished": DONE, "stopped": STOPPED}
@@ -347,18 +385,21 @@ class Job:
             print(f"Error: {told.run.said}", flush=True)
         return codes.get(told.run.state, FAILED)
 
-    def _stale(self, client: Client, found: str) -> int:
-        """Kaggle gives what another session left: it has not caught up yet, or never will."""
+    def _end_with_nothing(self, message: str, code: int = FAILED) -> NoReturn:
+        """The session is over for good; a run that came back before goes on from there, if it is asked to."""
+        self.keep(collected=rundir.came_back(self.run).is_dir())
+        raise Ended(message, code)
+
+    def _again(self, client: Client, sentence: str) -> int:
+        """Kaggle has not caught up with itself yet, or never will."""
         self.stale += 1
-        if self.stale > STALE_POLLS:
-            raise Ended(f"Kaggle says that the session is over, and gives the output of run {found}")
-        self.say("Kaggle says that the session is over, and still gives the output of an earlier one.")
+        self.say(sentence)
         time.sleep(self.poll)
         return self._main(client)
 
     def _left_nothing(self, word: str) -> str:
         if word == "COMPLETE":
-            return f"the session ended and left no {session.DOCUMENT}; its log in {rundir.PLATFORM}/ says more"
+            return f"the session ended and left no {session.DOCUMENT}; its log in {rundir.ARRIVING}/ says more"
         ended = self.remote.says.removesuffix(".") or f"Kaggle ended the session ({word})"
         return (
             f"{ended}, before the notebook could pack its run; what was heard until then is kept. A session lasts at "
@@ -368,18 +409,14 @@ class Job:
     def _write_down(self, log: str) -> None:
         """The platform's log, and of it what was not heard while the session went on."""
         text = collect.log_text(log)
-        (self.run / rundir.PLATFORM / "log.json").write_text(text, encoding="utf-8")
-        self.torn, self.lines = "", 0
+        (self.run / rundir.ARRIVING / "log.json").write_text(text, encoding="utf-8")
+        self._from_the_start()
         for number, piece in enumerate(kaggle.log_events(text)):
-            data = str(piece.get("data", ""))
-            self._events(data)
-            if number >= self.remote.heard:
-                print(data, end="", flush=True)
-                self.keep(heard=number + 1)
+            self._hear_piece(number, piece)
 
-    def _facts(self, client: Client) -> None:
+    def _facts(self, client: Client, place: Path) -> None:
         """What the API says of the version: for the evidence."""
-        remote, place = self.remote, self.run / rundir.PLATFORM
+        remote = self.remote
         found = client.find(remote.slug, remote.version)
         (place / "notebook.ipynb").write_text(found.source, encoding="utf-8")
         owner, _, name = remote.slug.partition("/")
@@ -409,7 +446,7 @@ class Job:
         while True:
             try:
                 return ask()
-            except (Unreachable, TooMany, kaggle.Troubled) as error:
+            except (Unreachable, TooMany, Troubled) as error:
                 self._wait_out(error)
             except KaggleError as error:
                 raise Ended(str(error), REFUSED) from None
