@@ -45,7 +45,7 @@ from evidence.spec import Scalar, SpecError, resolve
 from evidence.status import status
 from evidence.verify import verify
 
-DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
+DONE, FAILED, REFUSED = 0, 1, 2
 GRACE_SECONDS = 20 * 60
 """So long before the session's deadline a run is told to stop: it saves its state, and has to be sealed and packed."""
 SAVE_SECONDS = 12 * 60
@@ -234,7 +234,8 @@ def finish(here: Session, because: str = "") -> int:
     print(MARK + canonical.encode(written), flush=True)
     if state is None:
         return REFUSED
-    return DONE if state.state == "finished" else STOPPED if state.state == "stopped" else FAILED
+    # What is packed tells how its run ended; a notebook that fails might not be allowed to keep it.
+    return DONE if isinstance(document.output, session.Packed) else FAILED
 
 
 STEPS: dict[str, Callable[[Session], int | None]] = {
@@ -268,6 +269,8 @@ def _created(here: Session) -> Path:
         if asked.rehearses:
             path = provenance.REPOSITORY / asked.rehearses
             rehearsed = rehearsal.asked(path, provenance.config_name(path), Path(asked.preflights or "preflights"))
+            reports = ", ".join(name for name in rehearsed.files if name.endswith(".json"))
+            print(f"A rehearsal of {rehearsed.config}, with {reports or 'no preflight of its step'}", flush=True)
         return rundir.create(
             here.runs,
             spec,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
 from assay.progress import console, errors
-from evidence import audit, config_file, deeper, notebook, trust
+from evidence import audit, config_file, deeper, notebook, replaying, trust
 from evidence.known import Known
 from evidence.reading import Bundle, Unreadable
 from evidence.spec import RunSpec, SpecError, parameter_count
@@ -28,7 +28,7 @@ GATE = Item(
 STYLES = {PROVEN: "green", OPEN: "yellow", IMPOSSIBLE: "magenta"}
 
 
-def status(folder: Path, config: Path, home: Path, *, quick: bool, as_json: bool) -> int:
+def status(folder: Path, config: Path, home: Path, *, quick: bool, replay: bool, as_json: bool) -> int:
     """Print the items of the bundle in ``folder``, which is to be a run of ``config``. 0: all are proven; 1: some are
     not; 2: it cannot be said."""
     if not folder.is_dir():
@@ -41,7 +41,7 @@ def status(folder: Path, config: Path, home: Path, *, quick: bool, as_json: bool
     try:
         asked = config_file.load_spec(config)
         known = Known(trust=trust.known(home, trust.PINNED))
-        known = _audited(folder, known, quick)
+        known = _replayed(folder, _audited(folder, known, quick), replay)
         items = of_bundle(Bundle(folder, known), verify(folder, known=known), asked, _unreachable())
     except (SpecError, NotABundle, Unreadable, trust.TrustError) as error:
         errors.print(f"Error: {error}", markup=False)
@@ -63,6 +63,16 @@ def _audited(folder: Path, known: Known, quick: bool) -> Known:
         return Known(trust=known.trust, audit=audit.make(folder))
     except deeper.Impossible as error:
         return Known(trust=known.trust, no_audit=f"no audit could be made: {error}")
+
+
+def _replayed(folder: Path, known: Known, wanted: bool) -> Known:
+    """With a replay of our own, where one is wanted and can be made."""
+    if not wanted:
+        return known
+    try:
+        return replace(known, replay=replaying.make(folder, replaying.Ask()))
+    except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
+        return replace(known, no_replay=f"no replay could be made: {error}")
 
 
 def _unreachable() -> str:

@@ -209,9 +209,14 @@ def source_sha256() -> str:
     return canonical.digest([canonical.sha256_file(path) for path in files if path.is_file()])
 
 
+def _without_host_devices(flags: str) -> str:
+    """Compiler flags but the one that splits the host's CPU into devices, which no other compiler reads."""
+    return " ".join(flag for flag in flags.split() if not flag.startswith("--xla_force_host_platform_device_count"))
+
+
 def key(spec: RunSpec, topology: Topology, versions: dict[str, str], *, search: bool, largest: bool) -> str:
     """What two equal preflights share: the step's settings and code, the topology, the compiler, and what was asked."""
-    compiler = {name: os.environ.get(name, "") for name in COMPILER_VARIABLES}
+    compiler = {name: _without_host_devices(os.environ.get(name, "")) for name in COMPILER_VARIABLES}
     asked = {"search": search, "largest": largest, "source": source_sha256(), "environment": compiler}
     return canonical.digest(
         {"program": program_settings(spec), "topology": topology.name, "versions": versions, **asked}
