@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from assay import online
 from backend.launchers.kaggle import job
 from evidence import attempts, bundle, canonical, provenance, reading, report, rundir, session, source_archive, typed
 from evidence.known import Known, Told
@@ -263,6 +264,25 @@ def test_who_asks_the_platform_hears_whether_it_says_the_same(sealed: Path) -> N
     assert results["KGL-01"].reason == "the platform was not asked; assay verify --online asks it"
 
 
+def test_the_platform_is_asked_with_the_own_account_and_no_other(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = {item.id: item.result for item in verify(sealed, known=Known(platform=online.told(sealed))).results}
+    assert (results["KGL-01"], results["KGL-02"]) == ("pass", "pass")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "another")
+    with pytest.raises(online.NotAsked, match="Kaggle does not accept the token"):
+        online.told(sealed)
+    with Stub() as elsewhere:
+        monkeypatch.setenv("ASSAY_KAGGLE_ENDPOINT", elsewhere.endpoint)
+        with pytest.raises(online.NotAsked, match=f"and the account here is at {elsewhere.endpoint}"):
+            online.told(sealed)
+        assert elsewhere.asked == []
+    with pytest.raises(online.NotAsked, match="on a machine of its operator, so there is no platform to ask"):
+        online.told(runs.ROOT / "submission_runs/demo_reasoning_v1")
+    with pytest.raises(online.NotAsked, match="nothing cannot be read"):
+        online.told(tmp_path / "nothing")
+
+
 def test_one_outsider_is_enough_for_the_highest_level() -> None:
     """Of results alone: a bundle whose trainer is bound and replayed, and who else said the same."""
     levels = [CheckResult(f"X-{level}", "x", "", level, "pass", "", ()) for level in ("E0", "E1", "E2", "E3", "E4")]
@@ -371,20 +391,18 @@ def test_a_push_of_unknown_fate_is_made_again_only_where_it_was_not_taken(
     assert len(stub.kernels[pushes[0]]) == 1
 
 
-def test_a_job_that_died_while_it_pushed_looks_before_it_pushes_though_kaggle_is_away(
-    stub: Stub, tmp_path: Path
+def test_a_job_that_died_while_it_pushed_looks_before_it_pushes_however_long_that_takes(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = asked(tmp_path)
-    stub.on.push_unanswered = True
+    run, find, looks = asked(tmp_path), stub.GetKernel, []
+
+    def in_trouble_at_first(body: dict[str, Any]) -> Any:
+        looks.append(body)
+        return {"code": 503} if len(looks) == 1 else find(body)
+
+    monkeypatch.setattr(stub, "GetKernel", in_trouble_at_first)
     job.Job(run).keep(pushing=True)
-    stub.on.away = True
-
-    def act() -> None:
-        runs.wait_for(lambda: "Kaggle is asked again." in says(run))
-        stub.on.away = False
-        lends(stub, tmp_path)()
-
-    there = alongside(stub, act)
+    there = alongside(stub, lends(stub, tmp_path))
     assert run_job(run) == 0
     there.join()
     assert len(stub.of("SaveKernel")) == 1
