@@ -122,10 +122,9 @@ class SessionLog:
 
 
 @dataclass(frozen=True)
-class Local:
-    """A machine that the operator controls. Its name is a digest."""
+class Host:
+    """The machine that trained, as its recorder saw it. Its name is a digest."""
 
-    kind: Literal["local"]
     host_sha256: Sha256
     os: Text
     kernel: Text
@@ -134,6 +133,13 @@ class Local:
     memory_bytes: Count
     command: list[str]
     session_log: SessionLog
+
+
+@dataclass(frozen=True)
+class Local(Host):
+    """A machine that the operator controls."""
+
+    kind: Literal["local"]
 
 
 KAGGLE_ENDPOINT: Final = "https://api.kaggle.com"
@@ -160,34 +166,18 @@ class Platform:
 
 
 @dataclass(frozen=True)
-class Kaggle:
+class Kaggle(Host):
     """A session that Kaggle lent. The host's facts are the session's own word."""
 
     kind: Literal["kaggle"]
-    host_sha256: Sha256
-    os: Text
-    kernel: Text
-    cpu_model: Text
-    logical_cpus: Count
-    memory_bytes: Count
-    command: list[str]
-    session_log: SessionLog
     platform: Platform
 
 
 @dataclass(frozen=True)
-class KaggleStandIn:
+class KaggleStandIn(Host):
     """The same from another endpoint than Kaggle's own, which proves the way and nothing about Kaggle."""
 
     kind: Literal["kaggle_stand_in"]
-    host_sha256: Sha256
-    os: Text
-    kernel: Text
-    cpu_model: Text
-    logical_cpus: Count
-    memory_bytes: Count
-    command: list[str]
-    session_log: SessionLog
     platform: Platform
 
 
