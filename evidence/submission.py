@@ -115,7 +115,8 @@ def _of_the_evidence(judged: _Judged) -> Iterable[Item]:
     )
     replayed = judged.passed(REPLAYED)
     said = "a segment was trained again and agrees" if replayed else judged.left(REPLAYED)
-    yield judged.item("replay", "A segment was trained again", replayed, said, reading.REPLAY)
+    item = judged.item("replay", "A segment was trained again", replayed, said, reading.REPLAY)
+    yield item if replayed else replace(item, evidence=(*item.evidence, "assay submission status --replay"))
     yield judged.item("signature", "It is signed by a known key", judged.holds("signature"), judged.said("signature"),
                       "attestations")  # fmt: skip
     told = bundle.rehearsal

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from evidence import audit, replaying, report, trust
+from evidence import audit, config_file, replaying, report, submission, trust
 from evidence.known import Known
+from evidence.reading import Bundle
 from evidence.verdict import PASS
 from evidence.verify import verify
 from tests.runs import ROOT
@@ -28,7 +29,7 @@ NAMES = {path.name for path in BUNDLES}
 
 
 def test_the_bundles_show_each_way_a_run_can_go() -> None:
-    assert {"demo_reasoning_v1", "resumed_v1", "lora_v1", "sharded_v1", "failed_v1"} <= NAMES
+    assert {"demo_reasoning_v1", "resumed_v1", "lora_v1", "sharded_v1", "failed_v1", "m37_v1"} <= NAMES
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
@@ -45,6 +46,21 @@ def test_a_committed_bundle_is_read_again_and_nothing_contradicts_it(bundle: Pat
     assert verdict.failures == ()
     answered = {result.id for result in verdict.results if result.cost == "audit" and result.result == PASS}
     assert {"CKP-05", "CKP-06", "CKP-08", "CKP-10"} <= answered
+
+
+def test_the_rehearsal_proves_the_way_and_nothing_of_the_submission() -> None:
+    bundle = ROOT / "submission_runs" / "m37_v1"
+    asked = config_file.load_spec(ROOT / "training/configs/submission_tpu.yaml")
+    found = {item.id: item for item in submission.of_bundle(Bundle(bundle), verify(bundle), asked)}
+    proven = {id for id, item in found.items() if item.standing == submission.PROVEN}
+    way = {"evidence", "values", "hardware-lines", "source", "rehearsal", "fits-v5e-8", "fits-v3-8"}
+    assert way <= proven
+    assert not {"model", "steps", "devices", "platform", "evaluation"} & proven
+    assert all((ROOT / path).exists() for id in way for path in found[id].evidence)
+    readme = (bundle / "README.md").read_text()
+    assert readme.splitlines()[2].startswith(
+        "A rehearsal on CPU of submission_tpu, not the submission: the run on the TPU"
+    )
 
 
 @pytest.mark.parametrize("name", ["sharded_v1", "resumed_v1"])
