@@ -27,7 +27,7 @@ from backend.tables import metadata
 
 CHOOSE = "choose another with ASSAY_HOME"
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0006"
+HEAD = "0007"
 """The newest of the migrations, which give the tables that backend/tables.py declares."""
 
 SOUND_SQLITE = (3, 51, 3)

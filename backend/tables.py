@@ -64,6 +64,8 @@ runs = Table(
     Column("alerts", JSON, nullable=False, server_default="[]"),
     # From turn.json: what its place in the queue goes by.
     Column("turn", String, nullable=False, server_default=""),
+    # From spec.json: a kind of device of this machine, or the platform that lends one.
+    Column("slot", String, nullable=False, server_default=""),
     Index("runs_by_state", "state"),
     Index("runs_by_revision", "revision"),
 )

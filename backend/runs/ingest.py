@@ -65,11 +65,20 @@ def add(connection: Connection, ask: Ask, labels: Labels) -> None:
         "bundles": [],
         "alerts": [],
         "turn": ask.run_id,
+        "slot": slot(ask),
         **UNREAD,
         "generation": 0,
         "revision": _revision(connection),
     }
     connection.execute(insert(connection, tables.runs).values(row).on_conflict_do_nothing())
+
+
+def slot(ask: Ask) -> str:
+    """What a run has for itself while it goes on: a kind of device, or the platform that it goes to. What "auto" will
+    find is not known before it starts, so it counts as cpu."""
+    if ask.launcher != "local":
+        return ask.launcher
+    return "cpu" if ask.spec.device == "auto" else ask.spec.device
 
 
 def remove(connection: Connection, run_id: str) -> None:

@@ -1,4 +1,5 @@
-"""Which run starts next: one at a time on each kind of device, in the order they were asked for or were moved to.
+"""Which run starts next: one at a time on each kind of device here, and one at Kaggle, in the order they were asked for
+or were moved to.
 
 The queue is the folders that are queued; nothing of it is kept elsewhere, so a restart changes nothing. Starting an
 attempt twice is refused by the recorder, which is the only writer of launch.json. A run that is to go on stands
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import Conflict, NotFound
-from backend.runs.store import BUSY, Standing, Store, slot
+from backend.runs.store import BUSY, Standing, Store
 from evidence import attempts, events, rundir, status
 from evidence.canonical import JsonError
 from evidence.processes import alive
@@ -60,13 +61,13 @@ class Queue:
         """Start every run whose turn it is."""
         with self._turn:
             standings = self._store.standings()
-            taken = {slot(item.device) for item in standings if item.state in BUSY}
+            taken = {item.slot for item in standings if item.state in BUSY}
             waiting = sorted(
                 (item for item in standings if item.state == "queued"), key=lambda item: (item.turn, item.id)
             )
             for item in waiting:
-                if slot(item.device) not in taken and self._may_start(item):
-                    taken.add(slot(item.device))
+                if item.slot not in taken and self._may_start(item):
+                    taken.add(item.slot)
 
     def problem(self, run: Path) -> str:
         """Why a queued run did not start when it was its turn, empty if it is merely waiting."""
@@ -113,10 +114,10 @@ class Queue:
         another one now. Raises Conflict for a run that does not wait."""
         with self._turn:
             waiting = [item for item in self._store.standings() if item.state == "queued" and self._waits(item)]
-            device = next((slot(item.device) for item in waiting if item.id == run.name), None)
-            if device is None:
+            slot = next((item.slot for item in waiting if item.id == run.name), None)
+            if slot is None:
                 raise Conflict(f"run {run.name} does not wait in the queue, so it has no place there")
-            ids = sorted(item.id for item in waiting if slot(item.device) == device)
+            ids = sorted(item.id for item in waiting if item.slot == slot)
             line = sorted(ids, key=lambda id: (rundir.read_turn(self._root / id), id))
             line.remove(run.name)
             line.insert(position - 1, run.name)

@@ -39,17 +39,12 @@ _EVENTS_AFTER = (
 SORTS = {"created": runs.c.id, "name": runs.c.name, "loss": runs.c.loss}
 
 
-def slot(device: str) -> str:
-    """The device kind that a run occupies; what "auto" will find is not known before it starts, so it counts as cpu."""
-    return "cpu" if device == "auto" else device
-
-
 @dataclass(frozen=True)
 class Standing:
     """What the queue and the follower need of a run."""
 
     id: str
-    device: str
+    slot: str
     state: str
     turn: str
     offset: int
@@ -77,7 +72,7 @@ class Store:
     def standings(self) -> list[Standing]:
         """Every run, oldest first."""
         with self.database.read() as connection:
-            query = select(runs.c.id, runs.c.device, runs.c.state, runs.c.turn, runs.c.offset, runs.c.mark)
+            query = select(runs.c.id, runs.c.slot, runs.c.state, runs.c.turn, runs.c.offset, runs.c.mark)
             return [Standing(*row) for row in connection.execute(query.order_by(runs.c.id))]
 
     def counts(self) -> tuple[int, int]:
@@ -221,33 +216,33 @@ def _tagged(tag: str, dialect: str) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class _Line:
-    """Each queued run's place among those that wait for its device, and by device, who holds it."""
+    """Each queued run's place among those that wait for the same, and by what that is, who has it."""
 
     places: dict[str, int]
     holders: dict[str, str]
 
-    def why(self, run_id: str, device: str) -> str:
+    def why(self, run_id: str, slot: str) -> str:
         """What a run waits for, in a sentence; empty where it is about to start."""
         before = self.places[run_id] - 1
-        ahead = [f"{holder} on it"] if (holder := self.holders.get(slot(device))) else []
+        ahead = [f"{holder} on it"] if (holder := self.holders.get(slot)) else []
         if before:
             ahead.append(f"{before} {'run is' if before == 1 else 'runs are'} before it")
-        return f"Waits for the {slot(device)}: {' and '.join(ahead)}." if ahead else ""
+        return f"Waits for {'Kaggle' if slot == 'kaggle' else f'the {slot}'}: {' and '.join(ahead)}." if ahead else ""
 
 
 NOBODY = _Line({}, {})
 
 
 def _line(connection: Connection) -> _Line:
-    columns = (runs.c.id, runs.c.device, runs.c.state, runs.c.name)
+    columns = (runs.c.id, runs.c.slot, runs.c.state, runs.c.name)
     query = select(*columns).where(runs.c.state.in_(("queued", *BUSY))).order_by(runs.c.turn, runs.c.id)
     line, waiting = _Line({}, {}), Counter[str]()
-    for run_id, device, state, name in connection.execute(query):
+    for run_id, slot, state, name in connection.execute(query):
         if state == "queued":
-            waiting[slot(device)] += 1
-            line.places[run_id] = waiting[slot(device)]
+            waiting[slot] += 1
+            line.places[run_id] = waiting[slot]
         else:
-            line.holders[slot(device)] = f"{name} is {state}"
+            line.holders[slot] = f"{name} is {state}"
     return line
 
 
@@ -260,7 +255,7 @@ def _told(row: Row[Any], line: _Line) -> dict[str, Any]:
     left = row.steps - row.step
     reason, place = row.reason, line.places.get(row.id) if row.state == "queued" else None
     if place and (not reason or reason.startswith(WAITS)):
-        reason = " ".join(filter(None, (reason, line.why(row.id, row.device))))
+        reason = " ".join(filter(None, (reason, line.why(row.id, row.slot))))
     going = row.state in ("running", "stopping") and row.pace_seconds is not None
     return dict(  # noqa: C408 - names, as the model has them
         id=row.id,

@@ -28,6 +28,8 @@ from evidence.status import status
 from evidence.verdict import CheckResult, Finding
 from evidence.verify import _verdict, verify
 from tests import runs
+from tests.backend.client import serving, until
+from tests.backend.conftest import make_settings
 from tests.evidence import tamper
 from tests.evidence.tamper import Change, edit_json, edit_text, set_value
 from tests.kaggle_stub import TOKEN, USER, Stub, Version
@@ -652,3 +654,27 @@ def test_stopped_here_it_says_that_it_may_go_on_there_and_is_watched_again(
     there.join()
     assert len(stub.of("SaveKernel")) == 1
     assert typed.read(session.Session, canonical.read(run / rundir.PLATFORM / session.DOCUMENT)).run.kind == "run"
+
+
+def test_a_run_at_kaggle_keeps_no_device_of_this_machine_from_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run at a time goes to Kaggle, and one at a time uses the processor here."""
+    environment = {"KAGGLE_API_TOKEN": TOKEN, "ASSAY_KAGGLE_ENDPOINT": "http://127.0.0.1:9", "ASSAY_KAGGLE_POLL": "0.1",
+                   "KAGGLE_CONFIG_DIR": str(tmp_path)}  # fmt: skip
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with serving(make_settings(tmp_path)) as client:
+        away, waits = (
+            runs.new_run(tmp_path / "home" / "runs", {"device": "cpu"}, name=name, launcher="kaggle").name
+            for name in ("away", "waits")
+        )
+        until(lambda: client.get("/runs").json()["total"], lambda total: total == 2)
+        client.until(away, lambda item: "Kaggle cannot be reached" in item["reason"])
+        client.until_state(client.launch(name="here"), "finished")
+        shown = client.get(f"/runs/{waits}").json()
+        assert (shown["state"], shown["queue_position"]) == ("queued", 1)
+        assert re.fullmatch("Waits for Kaggle: away is (starting|running) on it.", shown["reason"])
+        client.post(f"/runs/{waits}/stop")
+        client.post(f"/runs/{away}/stop")
+        assert client.until_state(away, "stopped")["reason"] == "Stopped before anything was pushed to Kaggle."

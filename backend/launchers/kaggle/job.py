@@ -27,6 +27,7 @@ from backend.launchers.kaggle.client import (
     Missing,
     NotKaggle,
     Pushed,
+    Quota,
     TooMany,
     Troubled,
     Unauthorized,
@@ -261,13 +262,8 @@ class Job:
         return made
 
     def _have_quota(self, client: Client) -> None:
-        try:
-            quota = client.quota()
-        except NotKaggle:
-            return  # it does not say; the push will
-        except KaggleError as error:
-            raise Ended(f"Kaggle does not say whether there is TPU time left: {error}", REFUSED) from None
-        if quota.left < 600:
+        quota = self._patiently(lambda: _quota(client))
+        if quota and quota.left < 600:
             used, allowed = quota.used / 3600, quota.allowed / 3600
             again = f"; the next week begins at {quota.renewed_at}" if quota.renewed_at else ""
             raise Ended(f"this week's TPU time is spent: {used:.1f} of {allowed:.1f} hours are used{again}", REFUSED)
@@ -464,6 +460,14 @@ class Job:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _quota(client: Client) -> Quota | None:
+    """None where Kaggle's answer does not say; the push will."""
+    try:
+        return client.quota()
+    except NotKaggle:
+        return None
 
 
 def _plain(name: str) -> str:
