@@ -124,7 +124,7 @@ def test_before_the_deadline_the_run_is_told_to_stop_once_and_a_full_disk_is_tol
     code, said = rented.step("train")
     assert (code, said.count("Told to stop"), "\nStopped: " in said) == (0, 1, True)
     (rented.work / session.ARCHIVE).symlink_to("/dev/full")
-    assert rented.step("finish")[0] == 0
+    assert rented.step("finish")[0] == 1
     assert rented.told.output == session.NotPacked(
         "not_packed", f"{session.ARCHIVE} could not be written: No space left on device"
     )
