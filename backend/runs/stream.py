@@ -119,14 +119,14 @@ async def stream(server: Here, wish: Annotated[Wish, Depends(_wish)]) -> AsyncIt
             began = monotonic()
             rung.clear()
             messages = await run_sync(client.read)
-            pause = min(PAUSE_SECONDS + REST * (monotonic() - began), LONGEST_PAUSE_SECONDS)
+            rested = monotonic() + min(PAUSE_SECONDS + REST * (monotonic() - began), LONGEST_PAUSE_SECONDS)
             for message in messages:
                 yield message  # type: ignore[misc]
             if client.behind:
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(rung.wait(), client.patience)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(0.0, rested - monotonic()))
 
 
 class Unread:
