@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -167,6 +166,8 @@ def library() -> ModuleType:
         import pysqlite3.dbapi2 as newer
 
         return newer  # type: ignore[no-any-return]
+    import sqlite3
+
     return sqlite3
 
 
