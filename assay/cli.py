@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     status.add_argument("bundle", nargs="?", default="m37_v1", help="the bundle's name or folder (m37_v1)")
     status.add_argument("--config", type=Path, default=Path("submission_tpu"), help="what it is to be a run of")
+    status.add_argument("--online", action="store_true", help="ask the platform that lent the session, too")
     status.add_argument("--replay", action="store_true", help="also train a drawn segment again, here and now (E4)")
     status.add_argument("--json", action="store_true", help="print the items as JSON")
     status.add_argument("--quick", action="store_true", help="without reading arrays, tokens and program again (no E3)")
@@ -345,7 +346,7 @@ def _notebook(options: argparse.Namespace) -> int:
 def _submission_status(options: argparse.Namespace) -> int:
     from assay.submission import status
 
-    how = {"quick": options.quick, "replay": options.replay, "as_json": options.json}
+    how = {"quick": options.quick, "replay": options.replay, "online": options.online, "as_json": options.json}
     return status(_bundle(options.bundle), _config(options.config), _home(), **how)
 
 

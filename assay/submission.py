@@ -28,7 +28,7 @@ GATE = Item(
 STYLES = {PROVEN: "green", OPEN: "yellow", IMPOSSIBLE: "magenta"}
 
 
-def status(folder: Path, config: Path, home: Path, *, quick: bool, replay: bool, as_json: bool) -> int:
+def status(folder: Path, config: Path, home: Path, *, quick: bool, replay: bool, online: bool, as_json: bool) -> int:
     """Print the items of the bundle in ``folder``, which is to be a run of ``config``. 0: all are proven; 1: some are
     not; 2: it cannot be said."""
     if not folder.is_dir():
@@ -42,6 +42,7 @@ def status(folder: Path, config: Path, home: Path, *, quick: bool, replay: bool,
         asked = config_file.load_spec(config)
         known = Known(trust=trust.known(home, trust.PINNED))
         known = _replayed(folder, _audited(folder, known, quick), replay)
+        known = _asked_the_platform(folder, known) if online else known
         items = of_bundle(Bundle(folder, known), verify(folder, known=known), asked, _unreachable())
     except (SpecError, NotABundle, Unreadable, trust.TrustError) as error:
         errors.print(f"Error: {error}", markup=False)
@@ -51,7 +52,7 @@ def status(folder: Path, config: Path, home: Path, *, quick: bool, replay: bool,
         print(json.dumps({"submission": folder.name, "items": [asdict(item) for item in items]}, indent=2))
     else:
         _show(folder.name, items)
-    return DONE if all(item.standing == PROVEN for item in items) else NOT_DONE
+    return DONE if all(item.standing == PROVEN for item in items if item is not GATE) else NOT_DONE
 
 
 def _audited(folder: Path, known: Known, quick: bool) -> Known:
@@ -73,6 +74,16 @@ def _replayed(folder: Path, known: Known, wanted: bool) -> Known:
         return replace(known, replay=replaying.make(folder, replaying.Ask()))
     except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
         return replace(known, no_replay=f"no replay could be made: {error}")
+
+
+def _asked_the_platform(folder: Path, known: Known) -> Known:
+    """With what the platform that lent the session says of it, where it can be asked."""
+    from assay.online import NotAsked, told
+
+    try:
+        return replace(known, platform=told(folder))
+    except NotAsked as error:
+        return replace(known, no_platform=f"the platform could not be asked: {error}")
 
 
 def _unreachable() -> str:

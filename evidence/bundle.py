@@ -70,13 +70,17 @@ def seal(
     if not NAME.fullmatch(name):
         raise SealRefused([_refusal("STR-02", "name", "letters, digits, '.', '_' and '-'", typed.show(name))])
     place = destination / name
-    if place.exists():
+    rehearsed = place.exists()
+    if rehearsed:
         _free(place, run, replace_rehearsal)
     destination.mkdir(parents=True, exist_ok=True)
     draft = destination / f".sealing-{name}"
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        _Sealing(run, draft, name).build()
+        sealing = _Sealing(run, draft, name)
+        if rehearsed and sealing.status.state != "finished":
+            raise NameTaken(f"{name} holds a rehearsal, and a run that is {sealing.status.state} does not replace it")
+        sealing.build()
         known = Known()
         if signer:
             signing.attest(draft, signer)
@@ -84,9 +88,12 @@ def seal(
         verdict = verify(draft, name=name, known=known)
         if not verdict.valid:
             raise SealRefused(verdict.failures)
-        if place.exists():
-            shutil.rmtree(place)  # a rehearsal (_free), which what is in the draft makes needless
+        aside = destination / f".replaced-{name}"
+        if rehearsed:
+            shutil.rmtree(aside, ignore_errors=True)
+            place.rename(aside)
         draft.rename(place)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _note(run, name, verdict.level, canonical.sha256_file(place / reading.SUMS))
@@ -101,8 +108,11 @@ def _free(place: Path, run: Path, replace_rehearsal: bool) -> None:
         raise NameTaken(
             f"{place.name} holds a rehearsal; choose another name, or let this take its place: --replace-rehearsal"
         )
-    if rundir.read_ask(run).rehearses:
+    asked = rundir.read_ask(run)
+    if asked.rehearses:
         raise NameTaken(f"{place.name} holds a rehearsal, and this run is one too; remove that bundle first")
+    if canonical.read(place / rehearsal.DOCUMENT).get("spec_sha256") != asked.spec_sha256:
+        raise NameTaken(f"{place.name} holds a rehearsal of something else than this run; choose another name")
 
 
 def manifest_sums(folder: Path) -> str:
@@ -241,8 +251,9 @@ class _Sealing:
 
     def _checkpoints(self) -> list[manifest.Included | manifest.LeftOut]:
         told = [event for _, event in self.standing if isinstance(event, events.Checkpoint)]
-        saved = [event for event in told if (self.run / event.path).is_dir()]
-        included = sum(event.bytes for event in saved) <= LARGEST_CHECKPOINTS_BYTES
+        not_kept = self._not_kept()
+        saved = [event for event in told if (self.run / event.path).is_dir() or event.path in not_kept]
+        included = not not_kept and sum(event.bytes for event in saved) <= LARGEST_CHECKPOINTS_BYTES
         found: list[manifest.Included | manifest.LeftOut] = []
         for event in saved:
             leaves = self._copy(event.leaves.path, event.leaves.path)
@@ -260,11 +271,17 @@ class _Sealing:
                 self._copy_folder(event.path, event.path)
                 found.append(manifest.Included(kind="included", folder=event.path, **facts))
             else:
-                limit = LARGEST_CHECKPOINTS_BYTES // 2**20
-                found.append(
-                    manifest.LeftOut(kind="left_out", because=f"all checkpoints together exceed {limit} MiB", **facts)
-                )
+                limit = f"all checkpoints together exceed {LARGEST_CHECKPOINTS_BYTES // 2**20} MiB"
+                found.append(manifest.LeftOut(kind="left_out", because=not_kept.get(event.path, limit), **facts))
         return found
+
+    def _not_kept(self) -> dict[str, str]:
+        """Of a run elsewhere: the saved states that its platform had no room for, and why, as its session told."""
+        told = self.asked_in / rundir.PLATFORM / session.DOCUMENT
+        if self.run == self.asked_in or not told.is_file():
+            return {}
+        output = typed.read(session.Session, canonical.read(told)).output
+        return {item.path: item.because for item in output.left_out} if isinstance(output, session.Packed) else {}
 
     def _manifest(self, checkpoints: list[manifest.Included | manifest.LeftOut], samples: bool) -> RunManifest:
         # Any: a narrow type's value is checked where everything is, by SCH-01 before the bundle appears.

@@ -53,7 +53,7 @@ def of_bundle(bundle: Bundle, verdict: Verdict, asked: RunSpec, unreachable: str
             replace(item, standing=IMPOSSIBLE, said=f"{item.said}; {unreachable}") if item.standing == OPEN else item
             for item in of_the_run
         ]
-    return [*_of_the_evidence(judged), *_foretold(bundle, asked), *of_the_run]
+    return [*_of_the_evidence(judged, asked), *_foretold(judged, asked), *of_the_run]
 
 
 class _Judged:
@@ -83,6 +83,14 @@ class _Judged:
     def passed(self, checks: Iterable[str]) -> bool:
         return all(name in self.results and self.results[name].result in (PASS, WARN) for name in checks)
 
+    def unlike(self, asked: RunSpec) -> str:
+        """The settings in which what ran differs from what was asked; "" for none. Raises Unreadable."""
+        try:
+            ran = parse(self.bundle.document("config/effective.json"))
+        except SpecError as error:
+            raise Unreadable(f"config/effective.json is no spec: {error}") from None
+        return ", ".join(item.key for item in rehearsal.differences(asked, ran))
+
     def left(self, checks: Iterable[str]) -> str:
         """What the first of the checks that did not pass says."""
         for name in checks:
@@ -94,7 +102,7 @@ class _Judged:
         return ""
 
 
-def _of_the_evidence(judged: _Judged) -> Iterable[Item]:
+def _of_the_evidence(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
     """What a rehearsal can prove as well as the submission itself."""
     bundle, verdict = judged.bundle, judged.verdict
     count = sum(item.result == PASS for item in verdict.results)
@@ -121,19 +129,23 @@ def _of_the_evidence(judged: _Judged) -> Iterable[Item]:
                       "attestations")  # fmt: skip
     told = bundle.rehearsal
     if told:
-        proven = verdict.valid and judged.holds("rehearsal")
+        proven = verdict.valid and judged.holds("rehearsal") and told.spec_sha256 == rehearsal.digest(asked)
         yield judged.item("rehearsal", "The way was rehearsed", proven, judged.said("rehearsal"), rehearsal.DOCUMENT)
     else:
-        yield judged.item(
-            "rehearsal", "The way was rehearsed", verdict.valid, "this is the run itself", reading.MANIFEST
-        )
+        itself = not judged.unlike(asked)
+        said = "this is the run itself" if itself else f"this is neither; it differs in {judged.unlike(asked)}"
+        yield judged.item("rehearsal", "The way was rehearsed", verdict.valid and itself, said, reading.MANIFEST)
 
 
-def _foretold(bundle: Bundle, asked: RunSpec) -> Iterable[Item]:
+def _foretold(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
     """Whether the TPU's compiler was asked for the submission's very step, on each topology, and what it said."""
+    bundle = judged.bundle
     found: dict[str, tuple[str, Fits | DoesNotFit]] = {}
     names = [item.file.path for item in bundle.rehearsal.preflights] if bundle.rehearsal else []
-    for name in [*names, *([reading.PREFLIGHT] if reading.PREFLIGHT in bundle.files else [])]:
+    checks = dict.fromkeys(names, "RHS-02") | (
+        {reading.PREFLIGHT: "PFL-01"} if reading.PREFLIGHT in bundle.files else {}
+    )
+    for name in checks:
         try:
             told: Report = typed.read(preflight.Report, bundle.document(name))
         except ValueError:
@@ -152,7 +164,9 @@ def _foretold(bundle: Bundle, asked: RunSpec) -> Iterable[Item]:
         limit = preflight_comparison.size(preflight_comparison.limit_bytes(attempt))
         said = f"{peak} of {limit} on each device" if fits else f"it does not fit into {limit}"
         where = f"submission_runs/{bundle.path.name}/{name}"
-        yield Item(f"fits-{topology}", title, PROVEN if fits else OPEN, said, (where,))
+        held = judged.passed((checks[name],))
+        said = said if held else judged.left((checks[name],))
+        yield Item(f"fits-{topology}", title, PROVEN if fits and held else OPEN, said, (where,))
 
 
 def _of_the_run(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
@@ -164,14 +178,16 @@ def _of_the_run(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
         ran = parse(bundle.document("config/effective.json"))
     except SpecError as error:
         raise Unreadable(f"config/effective.json is no spec: {error}") from None
-    itself = bundle.rehearsal is None
+    unlike = judged.unlike(asked)
+    itself = bundle.rehearsal is None and not unlike
+    other = ", as a rehearsal" if bundle.rehearsal else f", as a run that differs in {unlike}" if unlike else ""
     model = itself and ran.model == asked.model and ran.weights.source == asked.weights.source and judged.holds("model")
-    said = f"{manifest.model.parameters:,} of {wanted} parameters, initial weights: {manifest.model.weights}"
+    said = f"{manifest.model.parameters:,} of {wanted} parameters, initial weights: {manifest.model.weights}{other}"
     yield judged.item("model", "Gemma 2B, from its published weights", model, said, reading.MANIFEST)
     steps, shape = manifest.training.steps_completed, (ran.training.batch_size, ran.training.sequence_length)
     full = (steps, *shape) == (training.steps, training.batch_size, training.sequence_length)
     title = f"{training.steps} steps of {training.batch_size} × {training.sequence_length} tokens"
-    said = f"{steps:,} steps of {shape[0]} × {shape[1]} tokens{'' if itself else ', as a rehearsal'}"
+    said = f"{steps:,} steps of {shape[0]} × {shape[1]} tokens{other}"
     yield judged.item("steps", title, itself and full and judged.holds("steps"), said, reading.METRICS)
     location = manifest.location
     if isinstance(location, Local):
@@ -183,11 +199,12 @@ def _of_the_run(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
     hardware = manifest.hardware
     right = hardware.platform == asked.device and len(hardware.devices) == DEVICES
     yield judged.item(
-        "devices", f"On {DEVICES} {asked.device.upper()} devices", right and judged.holds("hardware"),
+        "devices", f"On {DEVICES} {asked.device.upper()} devices",
+        itself and right and judged.holds("hardware") and judged.passed(("HW-06",)),
         f"ran on {report.hardware(manifest)}", reading.MANIFEST, reading.LOG,
     )  # fmt: skip
     evaluated = isinstance(bundle.summary.evaluation, Performed) and bool(manifest.samples)
-    said = judged.said("evaluation") if itself else f"of the rehearsal: {judged.said('evaluation')}"
+    said = f"{judged.said('evaluation')}{other}"
     yield judged.item(
         "evaluation", "Evaluated on held-out rows, with samples", itself and evaluated and judged.holds("evaluation"),
         said, reading.SUMMARY, reading.PREDICTIONS,

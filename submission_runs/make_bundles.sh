@@ -17,6 +17,10 @@ steps() { grep -c '"kind":"step"' "$1/events.jsonl" 2>/dev/null || true; }
 say() { echo; echo "make_bundles: $*"; }
 
 seal() { # the newest run, as $1
+  if [ "$1" = m37_v1 ] && [ -e submission_runs/m37_v1 ] && [ ! -e submission_runs/m37_v1/rehearsal/rehearsal.json ]; then
+    echo "make_bundles: submission_runs/m37_v1 is no rehearsal any more, and is left alone" >&2
+    exit 2
+  fi
   rm -rf "submission_runs/$1"
   "$assay" seal "$(run)" --name "$1" --key assay
 }

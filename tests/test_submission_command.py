@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,33 @@ def test_it_is_readable_without_json(rehearsed: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("m1: ")
 
 
+def test_a_rehearsal_of_another_config_and_a_report_that_contradicts_itself_prove_nothing(
+    rehearsed: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(rehearsed, tmp_path / "m1"))
+    (tmp_path / "tiny.yaml").write_text(runs.config_text(runs.CONFIG))
+    another = config_file.load_spec(tmp_path / "tiny.yaml")
+    found = {item.id: item.standing for item in of_bundle(Bundle(folder), verify(folder), another)}
+    assert (found["rehearsal"], found["fits-v5e-8"]) == (OPEN, OPEN)
+
+    def swell(report: Any) -> None:
+        report["plans"][report["chosen"]]["memory"]["peak"] = 90 << 30
+
+    tamper.edit_json("rehearsal/preflight_v5e-8.json", swell)(folder)
+    name = "rehearsal/rehearsal.json"
+    tamper.edit_json(
+        name,
+        lambda d: (
+            [item.update(peak_bytes=90 << 30) for item in d["preflights"] if item["topology"] == "v5e-8"] and None
+        ),
+    )(folder)
+    tamper.reseal(folder)
+    verdict = verify(folder)
+    assert "RHS-02" in {result.id for result in verdict.failures}
+    asked = config_file.load_spec(rehearsals.submission(tmp_path))
+    assert {item.id: item.standing for item in of_bundle(Bundle(folder), verdict, asked)}["fits-v5e-8"] == OPEN
+
+
 def test_what_cannot_run_here_says_why(rehearsed: Path) -> None:
     asked = config_file.load_spec(rehearsals.submission(rehearsed.parent))
     found = {item.id: item for item in of_bundle(Bundle(rehearsed), verify(rehearsed), asked, "there is no TPU")}
@@ -71,11 +99,16 @@ def test_the_run_itself_proves_its_steps_and_a_changed_one_nothing(tmp_path: Pat
     run = runs.new_run(tmp_path / "runs", {"training.steps": 30})
     assert runs.record(run) == 0
     folder = bundle.seal(run, tmp_path, "m1")
-    (tmp_path / "tiny.yaml").write_text(runs.config_text(runs.CONFIG | {"device": "cpu"}))
+    (tmp_path / "tiny.yaml").write_text(runs.config_text(runs.CONFIG))
     asked = config_file.load_spec(tmp_path / "tiny.yaml")
     found = {item.id: item.standing for item in of_bundle(Bundle(folder), verify(folder), asked)}
     assert (found["steps"], found["evaluation"], found["model"]) == (PROVEN, PROVEN, PROVEN)
     assert (found["devices"], found["fits-v5e-8"]) == (OPEN, OPEN)
+    (tmp_path / "other.yaml").write_text(runs.config_text(runs.CONFIG | {"optimizer": {"learning_rate": 1e-9}}))
+    other = config_file.load_spec(tmp_path / "other.yaml")
+    found = {item.id: item for item in of_bundle(Bundle(folder), verify(folder), other)}
+    assert {found[id].standing for id in ("model", "steps", "evaluation", "rehearsal")} == {OPEN}
+    assert "as a run that differs in optimizer.learning_rate" in found["model"].said
     tamper.set_value("run_manifest.json", "training.steps_completed", 200)(folder)
     tamper.reseal(folder)
     found = {item.id: item.standing for item in of_bundle(Bundle(folder), verify(folder), asked)}

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from evidence import events, reading, session, typed
+from evidence import canonical, events, reading, session, typed
 from evidence.checks.check import Family, Findings, NotRun, differs
 from evidence.known import Told
 from evidence.manifest import KAGGLE_ENDPOINT, GitSource, Kaggle, Local, Platform
 from evidence.reading import Bundle
-from evidence.verdict import Finding
+from evidence.verdict import Doubt, Finding
 
 family = Family("platform")
 
@@ -34,11 +34,19 @@ def coherent(bundle: Bundle) -> Findings:
     pinned = _pinned(bundle.text(reading.NOTEBOOK))
     for name, value in wanted.items():
         yield from differs(reading.NOTEBOOK, name, value, pinned.get(name, "nothing"))
-    said = typed.read(session.Session, bundle.document(reading.SESSION))
+    document = bundle.document(reading.SESSION)
+    said = typed.read(session.Session, document)
     ran = said.run.run_id if isinstance(said.run, session.Trained) else "no run"
     yield from differs(reading.SESSION, "$.run.run_id", manifest.run.run_id, ran)
     if isinstance(manifest.source, GitSource):
         yield from differs(reading.SESSION, "$.source.commit", manifest.source.commit, said.source.commit)
+    if said.smoke:
+        yield Finding(reading.SESSION, "$.smoke", "a session that was no smoke test of its machine", "one that was")
+    if not bundle.early and not isinstance(said.hardware, session.Proven):
+        yield Finding(reading.SESSION, "$.hardware.kind", "proven, before anything was trained", said.hardware.kind)
+    if not bundle.early and bundle.manifest.hardware.platform == "tpu" and not told.machine_shape.startswith("Tpu"):
+        where = "$.location.platform.machine_shape"
+        yield Finding(reading.MANIFEST, where, "a TPU's, since the run was on one", told.machine_shape)
     if not bundle.early and isinstance(said.hardware, session.Proven):
         hardware, proven = bundle.manifest.hardware, said.hardware.found
         yield from differs(reading.SESSION, "$.hardware.found.platform", hardware.platform, proven.platform)
@@ -49,7 +57,13 @@ def coherent(bundle: Bundle) -> Findings:
             where = "$.hardware.found.numerics_sha256"
             yield from differs(reading.SESSION, where, hardware.numerics_sha256, proven.numerics_sha256)
     ours = list(_lines(bundle.text(reading.LOG)))
-    theirs = list(_lines(_said(bundle.text(reading.PLATFORM_LOG))))
+    printed = _said(bundle.text(reading.PLATFORM_LOG))
+    theirs = list(_lines(printed))
+    words = [line.removeprefix(session.MARK) for line in printed.split("\n") if line.startswith(session.MARK)]
+    if not words:
+        yield Doubt(reading.PLATFORM_LOG, session.MARK.strip(), "what the session said of itself at its end", "nothing")
+    elif words[-1].rstrip("\r") != canonical.encode(document):
+        yield Finding(reading.PLATFORM_LOG, session.MARK.strip(), f"what {reading.SESSION} says", "something else")
     if ours != theirs:
         number = next((at for at, pair in enumerate(zip(ours, theirs, strict=False), 1) if pair[0] != pair[1]), 0)
         where = f"event {number}" if number else "events"

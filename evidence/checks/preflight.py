@@ -59,6 +59,9 @@ def coherent(report: Report, file: str) -> Findings:
         if not isinstance(plan, Refused):
             limit = preflight_comparison.limit_bytes(plan)
             yield from differs(file, f"$.plans[{number}] (limit)", report.target.memory_bytes, limit)
+            peak = preflight_comparison.peak_bytes(plan)
+            if plan.kind == "fits" and peak > limit:
+                yield Finding(file, f"$.plans[{number}]", f"at most {limit:,} bytes where it fits", f"{peak:,}")
     known = TOPOLOGIES.get(report.target.name)
     if known is None:
         yield Finding(file, "$.target.name", "a topology that is known", report.target.name)

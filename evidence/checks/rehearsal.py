@@ -50,6 +50,8 @@ def foretold(bundle: Bundle) -> Findings:
 @family.check("RHS-03", "a rehearsal did not run where the submission is to run", "E2", about="rehearsal")
 def elsewhere(bundle: Bundle) -> Findings:
     _, submission = _told(bundle)
+    if submission.device == "auto":
+        yield Finding(rehearsal.DECLARED_JSON, "$.device", "a kind of device that is asked for", "auto")
     if bundle.manifest.hardware.platform == submission.device:
         yield Finding(rehearsal.DOCUMENT, "", f"no rehearsal, since this ran on a {submission.device}", "one")
 

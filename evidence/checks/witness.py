@@ -86,9 +86,6 @@ def countersigned(bundle: Bundle) -> Findings:
     yield from _one_chain(bundle, lines, said)
     heads = yield from _heads(bundle, said)
     covered = receipts.coverage(rows, heads)
-    if covered.seen < ENOUGH * covered.steps:
-        # The witness may have been away; what it did not see, it says nothing of.
-        raise NotRun(f"a witness has to see {ENOUGH:.0%} of the steps while they are new, and this one saw {covered}")
     key = bundle.known.trust.find(stated.public_key_sha256, WITNESS)
     if key is None:
         raise NotRun(
@@ -100,6 +97,9 @@ def countersigned(bundle: Bundle) -> Findings:
     elif not receipts.verifies(said[-1], key.public):  # which names the line before it, and so on to the first
         expected = f"a signature by the key of {key.name}"
         yield Finding(reading.RECEIPTS, f"line {len(said)}: signature", expected, "one that does not verify")
+    if covered.seen < ENOUGH * covered.steps:
+        # The witness may have been away; what it did not see, it says nothing of.
+        raise NotRun(f"a witness has to see {ENOUGH:.0%} of the steps while they are new, and this one saw {covered}")
     if same:
         raise NotRun(
             f"the receipts hold, but {key.name} ran on the machine that trained, whose owner has both keys: "

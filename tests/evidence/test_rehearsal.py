@@ -62,16 +62,27 @@ def test_sealing_twice_gives_the_same_bytes(run: Path, sealed: Path, tmp_path: P
 
 def test_only_a_real_run_takes_its_place_and_only_when_told(run: Path, sealed: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(sealed, tmp_path / "m1"))
-    real = runs.new_run(tmp_path / "runs", {"training.steps": 30})
+    real = runs.new_run(tmp_path / "runs", {"training.steps": 20})
     assert runs.record(real) == 0
+    other = runs.new_run(tmp_path / "runs", {"training.steps": 30})
+    assert runs.record(other) == 0
+    early = runs.new_run(tmp_path / "runs", {"training.steps": 20})
+    assert runs.record(early, [*runs.STAND_IN, str(early), "--fail-at", "3"]) != 0
+    # As if the rehearsed submission were one that the stand-in trainer can run.
+    set_value(DOCUMENT, "spec_sha256", rundir.read_ask(real).spec_sha256)(place)
     with pytest.raises(bundle.NameTaken, match="let this take its place: --replace-rehearsal"):
         bundle.seal(real, tmp_path, "m1")
     with pytest.raises(bundle.NameTaken, match="this run is one too"):
         bundle.seal(run, tmp_path, "m1", replace_rehearsal=True)
+    with pytest.raises(bundle.NameTaken, match="a rehearsal of something else than this run"):
+        bundle.seal(other, tmp_path, "m1", replace_rehearsal=True)
+    with pytest.raises(bundle.NameTaken, match="a run that is failed does not replace it"):
+        bundle.seal(early, tmp_path, "m1", replace_rehearsal=True)
     assert reading.Bundle(place).rehearsal
     bundle.seal(real, tmp_path, "m1", replace_rehearsal=True)
     assert not reading.Bundle(place).rehearsal
     assert verify(place).valid
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith((".", "m1"))) == ["m1"]
     with pytest.raises(bundle.NameTaken, match="there is a bundle named m1 already"):
         bundle.seal(run, tmp_path, "m1", replace_rehearsal=True)
 

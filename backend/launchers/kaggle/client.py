@@ -273,12 +273,13 @@ class Client:
         Missing for a URL that has expired."""
         try:
             plain = httpx.Client(timeout=self._http.timeout, transport=self._transport, follow_redirects=True)
-            with plain, plain.stream("GET", url) as got:
+            # What storage compresses on the way would have another length than it says.
+            with plain, plain.stream("GET", url, headers={"Accept-Encoding": "identity"}) as got:
                 if got.status_code in (400, 401, 403, 404, 410):
                     raise Missing("The address that Kaggle gave for a file has expired.")
                 if got.is_error:
                     raise Troubled(f"Kaggle's storage answers with status {got.status_code}.")
-                length = got.headers.get("content-length", "")
+                length = "" if got.headers.get("content-encoding") else got.headers.get("content-length", "")
                 yield int(length) if length.isdecimal() else -1, got.iter_bytes(1 << 20)
         except httpx.HTTPError as error:
             raise Unreachable(f"Kaggle's storage cannot be reached ({_why(error)}).") from None
