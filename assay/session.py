@@ -175,13 +175,17 @@ def train(here: Session) -> None:
     stop_at = asked.started + asked.deadline_hours * 3600 - GRACE_SECONDS
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: record.request_stop(run))
-    told = False
+    told, whole = False, True
     for piece in _output(run):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
-        if time.time() > stop_at and not told and (told := record.request_stop(run)):
+        whole = piece.endswith(b"\n") if piece else whole
+        # A line of ours in the middle of one of the run's would garble an event.
+        if time.time() > stop_at and whole and not told and (told := record.request_stop(run)):
             print("Told to stop: the session's time is nearly over", flush=True)
     now = _state(run)
+    if not whole:
+        print()
     print(f"{now.state.capitalize()}{f': {now.reason}' if now.reason else ''}")
 
 

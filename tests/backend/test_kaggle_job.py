@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -615,6 +616,31 @@ def test_what_cannot_be_taken_in_is_said(
     assert not (run / rundir.PLATFORM / "run").exists()
     assert not list(tmp_path.rglob("escaped"))
     assert b'"kind":"step"' in (run / rundir.EVENTS).read_bytes()  # what was heard is kept
+
+
+def test_states_that_the_platform_had_no_room_for_are_left_out_of_the_bundle_with_their_digests(
+    stub: Stub, tmp_path: Path
+) -> None:
+    """As of Gemma 2B, whose state is larger than what Kaggle keeps of a session."""
+    run = asked(tmp_path)
+
+    def pack(made: Session) -> None:
+        states = sorted(path for path in (made.run / "checkpoints").iterdir() if path.is_dir())
+        left = [
+            {"path": f"checkpoints/{path.name}", "bytes": 30 * 10**9, "because": "there was no room"} for path in states
+        ]
+        for path in states:
+            shutil.rmtree(path)
+        made.pack(lambda document: document["output"].update(left_out=left))
+
+    there = alongside(stub, lends(stub, tmp_path, pack=pack))
+    assert run_job(run) == 0
+    there.join()
+    place = bundle.seal(run, tmp_path / "sealed", "tiny")
+    assert verify(place).failures == ()
+    saved = reading.Bundle(place).manifest.checkpoints
+    assert {(state.kind, getattr(state, "because", "")) for state in saved} == {("left_out", "there was no room")}
+    assert [state.step for state in saved] == [0, 12]
 
 
 def test_an_address_that_has_expired_is_asked_for_anew(stub: Stub, tmp_path: Path) -> None:

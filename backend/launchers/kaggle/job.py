@@ -130,6 +130,8 @@ class Job:
                     f"{error} The session goes on at {self.remote.url}; resume this run to go on watching."
                 ) from None
             except KaggleError as error:
+                if isinstance(error, Missing) and self.failures >= STALE_POLLS:
+                    raise Ended(f"{error} The notebook may have been deleted; what was heard of it is kept.") from None
                 self._wait_out(error)
                 continue
             time.sleep(self.poll)
