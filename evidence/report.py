@@ -137,7 +137,7 @@ _DEEPER: dict[str, tuple[str, ...]] = {
     "loss": ("RPL-01",),
     "evaluation": ("EVL-08", "RPL-04", "RPL-07"),
     "config": ("PRV-14", "PRV-15"),
-    "platform": ("KGL-01", "KGL-02"),
+    "platform": ("KGL-01", "KGL-02", "KGL-05"),
 }
 """What an audit or a replay adds to a claim. Where nobody made one, the claim stands as far as it goes."""
 

@@ -27,6 +27,7 @@ DEVICES = 8
 TOPOLOGIES = ("v5e-8", "v3-8")
 """The platform lends the first, and still calls it by the second's name: the step has to fit both."""
 REPLAYED = ("RPL-01", "RPL-02", "RPL-03")
+KAGGLES = ("KGL-01", "KGL-02", "KGL-05")
 VALUES = ("SCH-01", "SCH-02", "SCH-03")
 
 
@@ -193,8 +194,8 @@ def _of_the_run(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
     if isinstance(location, Local):
         said, known = "a machine of its operator, so nobody else has a record of it", False
     else:
-        said, known = judged.said("platform"), isinstance(location, Kaggle) and judged.passed(("KGL-01", "KGL-02"))
-        said += "" if known else f"; {judged.left(('KGL-01', 'KGL-02'))}"
+        said, known = judged.said("platform"), isinstance(location, Kaggle) and judged.passed(KAGGLES)
+        said += "" if known else f"; {judged.left(KAGGLES)}"
     yield judged.item("platform", "Kaggle's own record says the same", itself and known, said, reading.MANIFEST)
     hardware = manifest.hardware
     right = hardware.platform == asked.device and len(hardware.devices) == DEVICES

@@ -21,7 +21,7 @@ class NotABundle(ValueError):
     """There is no folder to verify."""
 
 
-CORROBORATION = (("SIG-06",), ("KGL-01", "KGL-02"))
+CORROBORATION = (("SIG-06",), ("KGL-01", "KGL-02", "KGL-05"))
 """Who can corroborate a run from outside: a witness, or the platform that lent the machine."""
 
 

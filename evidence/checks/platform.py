@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from evidence import canonical, events, reading, session, typed
+from evidence import canonical, events, notebook, reading, session, typed
 from evidence.checks.check import Family, Findings, NotRun, differs
 from evidence.known import Told
 from evidence.manifest import KAGGLE_ENDPOINT, GitSource, Kaggle, Local, Platform
@@ -106,6 +106,30 @@ def same_session(bundle: Bundle) -> Findings:
 def same_log(bundle: Bundle) -> Findings:
     if _asked(bundle).log.rstrip("\n") != bundle.text(reading.PLATFORM_LOG).rstrip("\n"):
         yield Finding(reading.PLATFORM_LOG, "", "the log that the platform has", "another one")
+
+
+@family.check("KGL-05", "the notebook's cells are those that this program ships", "E5", about="platform")
+def shipped_cells(bundle: Bundle) -> Findings:
+    """Else the cells themselves could have printed the log. Another version's are no finding: somebody has to read them,
+    or verify with that version."""
+    if not notebook.SOURCE.is_file():
+        raise NotRun("this installation has no notebook to compare with; verify from a checkout")
+    shipped = _cells(notebook.build(notebook.Parameters()).decode())
+    if _cells(bundle.text(reading.NOTEBOOK)) != shipped:
+        raise NotRun(
+            f"the cells of {reading.NOTEBOOK} are not those of this version; read them, or verify with its commit's"
+        )
+    yield from ()
+
+
+def _cells(text: str) -> list[str]:
+    """The code of a notebook's cells, but of the one that holds its parameters."""
+    found = []
+    for cell in json.loads(text)["cells"]:
+        if cell["cell_type"] == "code" and "parameters" not in cell.get("metadata", {}).get("tags", []):
+            source: Any = cell["source"]
+            found.append(source if isinstance(source, str) else "".join(source))
+    return found
 
 
 def _platform(bundle: Bundle) -> Platform:

@@ -258,7 +258,7 @@ def test_who_asks_the_platform_hears_whether_it_says_the_same(sealed: Path) -> N
     heard = Told(told.endpoint, told.version, told.kernel_id, told.machine_shape, told.docker_image,
                  (sealed / reading.NOTEBOOK).read_text(), (sealed / reading.PLATFORM_LOG).read_text())  # fmt: skip
     results = {item.id: item.result for item in verify(sealed, known=Known(platform=heard)).results}
-    assert (results["KGL-01"], results["KGL-02"]) == ("pass", "pass")
+    assert (results["KGL-01"], results["KGL-02"], results["KGL-05"]) == ("pass", "pass", "pass")
     other = Known(platform=Told(told.endpoint, 2, told.kernel_id, "TpuV5E8", told.docker_image, heard.notebook, "[]"))
     results = {item.id: item.result for item in verify(sealed, known=other).results}
     assert (results["KGL-01"], results["KGL-02"]) == ("fail", "fail")
@@ -286,12 +286,23 @@ def test_the_platform_is_asked_with_the_own_account_and_no_other(
         online.told(tmp_path / "nothing")
 
 
+def test_cells_that_could_have_printed_anything_confirm_nothing(sealed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sealed, tmp_path / "tiny"))
+    edit_text(reading.NOTEBOOK, 'step(\\"finish\\")', 'step(\\"finish\\"); print(open(\\"forged.log\\").read())')(
+        folder
+    )
+    tamper.reseal(folder)
+    found = next(item for item in verify(folder).results if item.id == "KGL-05")
+    assert found.result == "not-run"
+    assert "are not those of this version; read them" in found.reason
+
+
 def test_one_outsider_is_enough_for_the_highest_level() -> None:
     """Of results alone: a bundle whose trainer is bound and replayed, and who else said the same."""
     levels = [CheckResult(f"X-{level}", "x", "", level, "pass", "", ()) for level in ("E0", "E1", "E2", "E3", "E4")]
 
     def reached(witness: str, notebook: str, log: str) -> str:
-        asked = {"SIG-06": witness, "KGL-01": notebook, "KGL-02": log}
+        asked = {"SIG-06": witness, "KGL-01": notebook, "KGL-02": log, "KGL-05": notebook}
         last = [CheckResult(id, "x", "", "E5", result, "", ()) for id, result in asked.items()]
         return _verdict((*levels, *last), "E5").level
 
