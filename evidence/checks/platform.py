@@ -110,8 +110,8 @@ def same_log(bundle: Bundle) -> Findings:
 
 @family.check("KGL-05", "the notebook's cells are those that this program ships", "E5", about="platform")
 def shipped_cells(bundle: Bundle) -> Findings:
-    """Else the cells themselves could have printed the log. Another version's are no finding: somebody has to read them,
-    or verify with that version."""
+    """Else the cells themselves could have printed the log. Another version's are no finding: somebody has to read
+    them, or verify with that version."""
     if not notebook.SOURCE.is_file():
         raise NotRun("this installation has no notebook to compare with; verify from a checkout")
     shipped = _cells(notebook.build(notebook.Parameters()).decode())
