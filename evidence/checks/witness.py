@@ -61,6 +61,9 @@ def asked_for_before(bundle: Bundle) -> Findings:
     if events.instant(issued.at) > events.instant(manifest.run.started_at) + _SKEW:
         yield Finding(reading.RECEIPTS, "line 1: at", f"a time before the start, {manifest.run.started_at}", issued.at)
     key = bundle.known.trust.find(issued.key, WITNESS)
+    if key and not receipts.verifies(issued, key.public):
+        expected = f"a signature by the key of {key.name}"
+        yield Finding(reading.RECEIPTS, "line 1: signature", expected, "one that does not verify")
     if key is None or key.committed:
         expected, found = "a witness that you know", f"key {issued.key}, which you did not pin as a witness"
         yield Doubt(reading.RECEIPTS, "line 1: key", expected, found)

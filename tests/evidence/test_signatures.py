@@ -499,6 +499,14 @@ def shift(seconds: float) -> Callable[[list[dict[str, Any]]], None]:
     return act
 
 
+def unsigned_nonce(folder: Path, _: Signer) -> None:
+    """One receipt, of the nonce, with the signature of another."""
+    tamper.edit_lines(RECEIPTS, lambda d: d[0].update(signature=d[1]["signature"]) or d.__delitem__(slice(1, None)))(
+        folder
+    )
+    tamper.set_value(reading.MANIFEST, "witness.receipt_count", 1)(folder)
+
+
 WITNESSED: list[tuple[str, Callable[[Path, Signer], None], str]] = [
     ("a nonce issued after the start", rewitness(lambda d: d[0].update(at="2999-01-01T00:00:00.000000Z")), "PRV-13"),
     ("a nonce of another run", rewitness(lambda d: d[0].update(run_id="20260101-000000-abcdef")), "PRV-13"),
@@ -517,6 +525,7 @@ WITNESSED: list[tuple[str, Callable[[Path, Signer], None], str]] = [
     ("fewer receipts than are told", lambda f, _: tamper.set_value(reading.MANIFEST, "witness.receipt_count", 99)(f), "SIG-06"),
     ("a line that is no receipt", lambda f, _: (f / RECEIPTS).write_text((f / RECEIPTS).read_text() + "{}\n") and None, "SIG-06"),
     ("a receipt taken out", lambda f, _: (f / RECEIPTS).write_text("".join((f / RECEIPTS).read_text().splitlines(True)[:3] + (f / RECEIPTS).read_text().splitlines(True)[4:])) and None, "SIG-06"),
+    ("only the nonce, with another's signature", unsigned_nonce, "PRV-13"),
     ("a last receipt without its signature", lambda f, _: tamper.edit_lines(RECEIPTS, lambda d: d[-1].update(signature=d[-2]["signature"]))(f), "SIG-06"),
 ]  # fmt: skip
 
@@ -568,7 +577,7 @@ def test_receipts_by_a_key_of_ones_own_are_caught(
     rewitness(lambda _: None)(folder, mallory)
     tamper.reseal(folder)
     signing.attest(folder, alice)
-    assert {result.id for result in judged(folder, believed)[0].failures} == {"SIG-06"}
+    assert {result.id for result in judged(folder, believed)[0].failures} == {"PRV-13", "SIG-06"}
     rewitness(lambda d: d[0].update(key=mallory.public.fingerprint))(folder, mallory)
     tamper.set_value(reading.MANIFEST, "witness.public_key_sha256", mallory.public.fingerprint)(folder)
     tamper.reseal(folder)
