@@ -58,21 +58,22 @@ def run(
 
 def _compile(folder: Path, command: tuple[str, ...]) -> None:
     """Run the job to its end, a line for each thing that it says. An interrupt takes the job with it."""
-    try:
-        process = job_folder.start(folder, command)
-    except OSError as error:
-        message = f"The preflight could not be started: {error.strerror}."
-        job_folder.fail(folder, message)
-        return
     ended = threading.Event()
-
-    def watch() -> None:
-        job_folder.wait(folder, process)
-        ended.set()
-
-    threading.Thread(target=watch, daemon=True).start()
-    offset = 0
+    watcher: threading.Thread | None = None
     try:
+        try:
+            process = job_folder.start(folder, command)
+        except OSError as error:
+            job_folder.fail(folder, f"The preflight could not be started: {error.strerror}.")
+            return
+
+        def watch() -> None:
+            job_folder.wait(folder, process)
+            ended.set()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        offset = 0
         while True:
             last = ended.wait(LOOK_SECONDS)
             said, offset = job_folder.said_since(folder, offset)
@@ -81,9 +82,10 @@ def _compile(folder: Path, command: tuple[str, ...]) -> None:
                 errors.print(f"  {far}{item.doing}", markup=False)
             if last:
                 return
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # it may come before there is anybody who watches
         preflight_folder.KIND.cancel(folder)
-        ended.wait()
+        if watcher and watcher.ident is not None:
+            ended.wait()
         raise
 
 
