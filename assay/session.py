@@ -3,7 +3,7 @@
 ``FOLDER/asked.json`` says what was asked. Each step leaves its facts in a file of FOLDER; ``finish`` reads those that
 are there, packs ``assay_run.tar.gz`` and writes ``session.json``. A step that cannot go on, or breaks, does that, too,
 before it ends with an exit code of its own: 1 it broke, 2 nothing could be run, 78 the machine is another one than was
-asked for. ``finish`` ends with 0, or with 1 where the run failed and 75 where it was stopped.
+asked for. ``finish`` ends with 0 where a run was packed, however that ended, and with 1 where it could not be.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from evidence import (
 )
 from evidence.session import ARCHIVE, BUNDLE, DOCUMENT, MARK, RUN
 from evidence.spec import Scalar, SpecError, resolve
-from evidence.status import status
+from evidence.status import Status, status
 from evidence.verify import verify
 
 DONE, FAILED, REFUSED = 0, 1, 2
@@ -325,7 +325,7 @@ def _output(run: Path) -> Iterator[bytes]:
     """The run's output as it comes, to its end; an empty piece now and then while nothing comes."""
     path, offset = run / rundir.OUTPUT, 0
     while True:
-        ended = _state(run).state not in GOES_ON
+        ended = status(run, None).state not in GOES_ON  # whether it goes on does not hang on its last word
         if path.exists():
             with path.open("rb") as stream:
                 stream.seek(offset)
@@ -338,7 +338,7 @@ def _output(run: Path) -> Iterator[bytes]:
         time.sleep(0.1)
 
 
-def _ended(run: Path) -> Any:
+def _ended(run: Path) -> Status:
     """How the run stands once nothing of it goes on: what broke the session may have left its trainer behind."""
     if (now := _state(run)).state in GOES_ON and record.request_stop(run):
         while (now := _state(run)).state in GOES_ON:
@@ -346,12 +346,8 @@ def _ended(run: Path) -> Any:
     return now
 
 
-def _state(run: Path) -> Any:
-    finished = None
-    for line in rundir.whole_lines(run / rundir.EVENTS, 0, limit_bytes=-1)[0]:
-        event = events.decode(line)
-        finished = event if isinstance(event, events.Finished) else finished
-    return status(run, finished)
+def _state(run: Path) -> Status:
+    return status(run, attempts.last(attempts.told(run, whole=False), events.Finished))
 
 
 def _attach(attached: Path, asked: str) -> None:

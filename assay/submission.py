@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from assay.progress import console, errors
-from evidence import audit, config_file, deeper, notebook, replaying, trust
+from evidence import config_file, notebook, trust, verifier
 from evidence.known import Known
 from evidence.reading import Bundle, Unreadable
 from evidence.spec import RunSpec, SpecError, parameter_count
@@ -40,8 +40,8 @@ def status(folder: Path, config: Path, home: Path, *, quick: bool, replay: bool,
         return CANNOT_SAY
     try:
         asked = config_file.load_spec(config)
-        known = Known(trust=trust.known(home, trust.PINNED))
-        known = _replayed(folder, _audited(folder, known, quick), replay)
+        known = verifier.audited(folder, Known(trust=trust.known(home, trust.PINNED)), _quietly, quick=quick)
+        known = verifier.replayed(folder, known, _quietly) if replay else known
         known = _asked_the_platform(folder, known) if online else known
         items = of_bundle(Bundle(folder, known), verify(folder, known=known), asked, _unreachable())
     except (SpecError, NotABundle, Unreadable, trust.TrustError) as error:
@@ -55,25 +55,8 @@ def status(folder: Path, config: Path, home: Path, *, quick: bool, replay: bool,
     return DONE if all(item.standing == PROVEN for item in items if item is not GATE) else NOT_DONE
 
 
-def _audited(folder: Path, known: Known, quick: bool) -> Known:
-    """With an audit of our own, unless it is left out or cannot be made."""
-    why = "left out (--quick)" if quick else deeper.missing()
-    if why:
-        return Known(trust=known.trust, no_audit=why)
-    try:
-        return Known(trust=known.trust, audit=audit.make(folder))
-    except deeper.Impossible as error:
-        return Known(trust=known.trust, no_audit=f"no audit could be made: {error}")
-
-
-def _replayed(folder: Path, known: Known, wanted: bool) -> Known:
-    """With a replay of our own, where one is wanted and can be made."""
-    if not wanted:
-        return known
-    try:
-        return replace(known, replay=replaying.make(folder, replaying.Ask()))
-    except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
-        return replace(known, no_replay=f"no replay could be made: {error}")
+def _quietly(_: str) -> None:
+    """Of what is begun nothing is said: the items are few, and --json is read by programs."""
 
 
 def _asked_the_platform(folder: Path, known: Known) -> Known:

@@ -13,17 +13,15 @@ from typing import TextIO
 from evidence import (
     archive,
     attempts,
-    audit,
     bundle,
     canonical,
-    deeper,
     record,
-    replaying,
     report,
     rundir,
     signing,
     trust,
     typed,
+    verifier,
 )
 from evidence.known import Known, Told
 from evidence.provenance import REPOSITORY
@@ -182,7 +180,7 @@ def _sign(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     try:
         believed = _trusted(options.trusted_keys)
-        known = replace(_told(options, _replayed(options, _known(options))), trust=believed)
+        known = _known(options, believed)
         verdict = verify(options.bundle, known=known)
     except (NotABundle, OSError, ValueError, trust.TrustError) as error:
         return _unusable(error)
@@ -231,35 +229,18 @@ def _trusted(file: Path | None) -> trust.Trust:
     return trust.read(file)
 
 
-def _known(options: argparse.Namespace) -> Known:
-    """What this verifier brings along: an audit of its own, where it can make one and is not in a hurry."""
-    if options.quick:
-        return Known(no_audit="left out (--quick)")
-    if not options.bundle.is_dir():
-        return Known()  # verify says so
-    if why := deeper.missing():
-        return Known(no_audit=why)
-    print(f"Reading the arrays, tokens and program of {options.bundle.name} again …", file=sys.stderr, flush=True)
-    try:
-        return Known(audit=audit.make(options.bundle))
-    except deeper.Impossible as error:
-        return Known(no_audit=f"no audit could be made: {error}")
+def _known(options: argparse.Namespace, believed: trust.Trust) -> Known:
+    """What this verifier brings along. Raises OSError, ValueError for a file that does not say what it should."""
+    known = verifier.audited(options.bundle, Known(trust=believed), _say, quick=options.quick)
+    if options.replay or options.draw:
+        known = verifier.replayed(options.bundle, known, _say, options.draw)
+    if options.told:
+        known = replace(known, platform=typed.read(Told, canonical.read(options.told)))
+    return known
 
 
-def _replayed(options: argparse.Namespace, known: Known) -> Known:
-    """With a replay of this verifier's own, where one was asked for and can be made."""
-    if not (options.replay or options.draw) or not options.bundle.is_dir():
-        return known
-    print(f"Training a segment of {options.bundle.name} again …", file=sys.stderr, flush=True)
-    try:
-        return replace(known, replay=replaying.make(options.bundle, replaying.Ask(nonce=options.draw)))
-    except (deeper.Impossible, replaying.CannotReplay, Unreadable) as error:
-        return replace(known, no_replay=f"no replay could be made: {error}")
-
-
-def _told(options: argparse.Namespace, known: Known) -> Known:
-    """With what the platform told this verifier. Raises OSError, ValueError for a file that does not say it."""
-    return replace(known, platform=typed.read(Told, canonical.read(options.told))) if options.told else known
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _print_verdict(path: Path, verdict: Verdict, known: Known) -> int:

@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PROOF = "commit.json"
 """Where git is not, the proof of the commit that a source archive brings along (``evidence/source_archive.py``)."""
 
-_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
+BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What reading a proof may raise that is none."""
 
 ALSO_PASSED = "ASSAY_ALSO_PASSED"
@@ -122,7 +122,7 @@ def source(root: Path = REPOSITORY) -> dict[str, Any]:
     except (OSError, subprocess.CalledProcessError):
         try:
             return unpacked(root)
-        except _BROKEN:
+        except BROKEN:
             return {"kind": "files", "commit": "none"}
     excluded = [f":(exclude){name}" for name in NOT_SOURCE]
     lines = _git(

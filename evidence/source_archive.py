@@ -26,10 +26,6 @@ LOADED = (".py", ".pth", ".so")
 NAME = "assay-source.tar.xz"
 """What the archive is called where it is attached."""
 
-PATTERN = "assay-source.tar*"
-LARGEST_BYTES = 64 * 2**20
-"""So large may an archive be when it is unpacked."""
-
 
 class CannotPack(RuntimeError):
     """The folder has no commit that could be packed; the message says what to do."""
@@ -79,7 +75,7 @@ def prove(folder: Path, commit: str = "") -> dict[str, str]:
     try:
         facts = provenance.unpacked(folder)
         committed = provenance.blobs(canonical.read(folder / provenance.PROOF))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except provenance.BROKEN as error:
         raise NotTheSource(f"{folder} proves no commit: {error}") from None
     if changed := facts["changed_files"]:
         raise NotTheSource(f"{changed[0]} is not the file of commit {facts['commit']}; unpack the archive again")

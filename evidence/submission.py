@@ -175,20 +175,16 @@ def _of_the_run(judged: _Judged, asked: RunSpec) -> Iterable[Item]:
     bundle = judged.bundle
     manifest, training = bundle.manifest, asked.training
     wanted = f"{parameter_count(asked.model):,}"
-    try:
-        ran = parse(bundle.document("config/effective.json"))
-    except SpecError as error:
-        raise Unreadable(f"config/effective.json is no spec: {error}") from None
     unlike = judged.unlike(asked)
     itself = bundle.rehearsal is None and not unlike
     other = ", as a rehearsal" if bundle.rehearsal else f", as a run that differs in {unlike}" if unlike else ""
-    model = itself and ran.model == asked.model and ran.weights.source == asked.weights.source and judged.holds("model")
     said = f"{manifest.model.parameters:,} of {wanted} parameters, initial weights: {manifest.model.weights}{other}"
-    yield judged.item("model", "Gemma 2B, from its published weights", model, said, reading.MANIFEST)
-    steps, shape = manifest.training.steps_completed, (ran.training.batch_size, ran.training.sequence_length)
-    full = (steps, *shape) == (training.steps, training.batch_size, training.sequence_length)
+    yield judged.item("model", "Gemma 2B, from its published weights", itself and judged.holds("model"), said,
+                      reading.MANIFEST)  # fmt: skip
+    done = manifest.training
+    full = done.steps_completed == training.steps
     title = f"{training.steps} steps of {training.batch_size} × {training.sequence_length} tokens"
-    said = f"{steps:,} steps of {shape[0]} × {shape[1]} tokens{other}"
+    said = f"{done.steps_completed:,} steps of {done.global_batch_size} × {done.sequence_length} tokens{other}"
     yield judged.item("steps", title, itself and full and judged.holds("steps"), said, reading.METRICS)
     location = manifest.location
     if isinstance(location, Local):

@@ -163,9 +163,6 @@ class Stub:
             "blob": {"source": kept["text"], "language": "python", "kernelType": "notebook", "slug": body["kernelSlug"]},
         }  # fmt: skip
 
-    def CancelKernelSession(self, _body: dict[str, Any]) -> dict[str, Any]:
-        return {}
-
     def GetAcceleratorQuotaStatistics(self, _body: dict[str, Any]) -> dict[str, Any]:
         used = "72000s" if self.on.quota_spent else "3600s"
         tpu = {"timeUsed": used, "timeReserved": "0s", "totalTimeAllowed": "72000s", "minimumTimeAllowed": "72000s"}

@@ -243,12 +243,6 @@ class Client:
                 break
         return Outputs(tuple(files), log)
 
-    def cancel(self, session_id: int) -> None:
-        """Ask Kaggle to end a session; it may take its time."""
-        answer = self._call(KERNELS, "CancelKernelSession", {"kernelSessionId": session_id})
-        if error := _text(answer, "errorMessage"):
-            raise KaggleError(f"Kaggle does not end the session: {error}")
-
     def log(self, slug: str, version: int) -> Iterator[Document]:
         """The log as it is written, always from its beginning: ``{stream_name, time, data}``. Ends with the session,
         or as soon as nothing comes for as long as this client waits, which raises Unreachable."""
