@@ -318,7 +318,7 @@ def _verify(options: argparse.Namespace) -> int:
     draw = ["--draw", options.draw] if options.draw else []
     flags = [f"--{name}" for name in ("json", "quick", "replay") if getattr(options, name)]
     words = ["verify", str(_bundle(options.bundle)), *level, *keys, *draw, *flags]
-    if not options.online:
+    if not options.online or not _bundle(options.bundle).is_dir():  # verify says so
         return evidence(words)
     import tempfile
 
@@ -336,10 +336,15 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _notebook(options: argparse.Namespace) -> int:
     from assay import notebook
+    from evidence.spec import SpecError
 
     config = _config(options.config) if options.config else None
     rehearsed = _config(options.rehearse) if options.rehearse else None
-    values = notebook.values(options.name, config, rehearsed, smoke=options.smoke, preflights=_home() / "preflights")
+    how = {"smoke": options.smoke, "preflights": _home() / "preflights"}
+    try:
+        values = notebook.values(options.name, config, rehearsed, **how)
+    except SpecError as error:
+        return _fail(str(error))
     return notebook.write(options.out, options.archive, values, unpinned=options.unpinned)
 
 

@@ -6,21 +6,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from evidence import notebook, provenance, source_archive
+from evidence import config_file, notebook, provenance, source_archive
+from evidence.spec import Problem, SpecError
 
 REHEARSAL = "training/configs/submission_rehearsal.yaml"
 
 
 def values(name: str, config: Path | None, rehearsed: Path | None, *, smoke: bool, preflights: Path) -> dict[str, Any]:
-    """What the notebook's parameters are, besides the commit; those that are not asked for stay as they are."""
+    """What the notebook's parameters are, besides the commit; those that are not asked for stay as they are. Raises
+    SpecError for a config that the session would not have, or could not use."""
     found: dict[str, Any] = {"run_name": name} if name else {}
-    source = provenance.config_name(config) if config else ""
+    source = _sent(config) if config else ""
     if rehearsed:
-        found |= {"smoke": True, "smoke_config": source or REHEARSAL, "rehearses": provenance.config_name(rehearsed)}
+        found |= {"smoke": True, "smoke_config": source or REHEARSAL, "rehearses": _sent(rehearsed)}
         return {**found, "preflights": str(preflights.resolve())}
     if smoke:
         return {**found, "smoke": True, **({"smoke_config": source} if source else {})}
     return {**found, **({"config": source} if source else {})}
+
+
+def _sent(config: Path) -> str:
+    """The config's path in the archive. Raises SpecError."""
+    config_file.load_spec(config)
+    name = provenance.config_name(config)
+    if name.partition("/")[0] not in source_archive.PACKED:
+        sent = ", ".join(item for item in source_archive.PACKED if "." not in item)
+        message = f"{config} is not sent along: only configs in the repository's folders {sent} are"
+        raise SpecError([Problem("config", message)])
+    return name
 
 
 def write(out: Path | None, archive: Path | None, asked: dict[str, Any], *, unpinned: bool) -> int:

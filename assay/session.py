@@ -8,6 +8,7 @@ asked for. ``finish`` ends with 0 where a run was packed, however that ended, an
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -249,8 +250,16 @@ STEPS: dict[str, Callable[[Session], int | None]] = {
 
 
 def main(arguments: list[str]) -> int:
-    name, folder = arguments
-    here = Session(Path(folder))
+    parser = argparse.ArgumentParser(prog="python -m assay.session", description="One step of a rented session.")
+    parser.add_argument("step", choices=tuple(STEPS))
+    parser.add_argument("folder", type=Path, help="the session's folder, with asked.json in it")
+    options = parser.parse_args(arguments)
+    name = options.step
+    try:
+        here = Session(options.folder)
+    except (OSError, TypeError, ValueError) as error:
+        print(f"Error: {options.folder / 'asked.json'} does not say what is asked: {error}", file=sys.stderr)
+        return REFUSED
     try:
         return STEPS[name](here) or DONE
     except CannotGoOn as error:

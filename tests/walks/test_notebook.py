@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import subprocess
+import sys
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 from evidence import canonical, notebook, reading, rundir, session, source_archive, typed
 from evidence.verify import verify
 from tests import clone
+from tests.runs import ROOT
 
 SECRETS = {
     "HF_TOKEN": "hf_plantedplantedplantedplantedplanted",
@@ -135,6 +139,28 @@ def test_another_archive_than_the_one_asked_for_is_not_unpacked(
     said, document = execute(parameters, tmp_path / "work", monkeypatch)
     assert document is None
     assert f"and {archive.sha256} was asked for" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["assay.cli", "notebook", "--config", "nope"], "nope: No such file or directory"),
+        (
+            ["assay.cli", "notebook", "--rehearse", "mine.yaml"],
+            "mine.yaml is not sent along: only configs in the repository's",
+        ),
+        (["assay.session", "bogus", "."], "invalid choice: 'bogus'"),
+        (["assay.session", "train", "."], "asked.json does not say what is asked: "),
+    ],
+    ids=["no config", "a config that stays here", "no step", "nothing asked"],
+)
+def test_bad_words_are_refused_in_a_sentence(tmp_path: Path, words: list[str], sentence: str) -> None:
+    shutil.copyfile(ROOT / "training/configs/smoke_tiny.yaml", tmp_path / "mine.yaml")
+    run = f"import sys; from {words[0]} import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", run, *words[1:]], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert sentence in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
 def test_a_dirty_tree_is_not_packed(tmp_path: Path) -> None:
