@@ -67,8 +67,9 @@ def launched(run: Path, finished: events.Finished | None) -> Status:
     """The state of the latest attempt, whether or not a next one waits. Of a run elsewhere, what was last known of its
     session says more than what can be seen of the process here that watches it."""
     found = _launched(run, finished)
-    says = str(rundir.read_document(run / rundir.REMOTE).get("says", ""))
-    if says and (found.state in LIVE or (found.state in ("stopped", "lost") and not finished)):
+    if found.state not in LIVE and (finished or found.state not in ("stopped", "lost")):
+        return found
+    if says := str(rundir.read_document(run / rundir.REMOTE).get("says", "")):
         return replace(found, reason=f"{found.reason} {says}" if found.state == "lost" else says)
     return found
 

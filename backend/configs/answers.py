@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+Launcher = Literal["local", "kaggle"]
+
 
 class Config(BaseModel):
     name: str
@@ -30,4 +32,4 @@ class Configs(BaseModel):
     schema_: dict[str, Any] = Field(serialization_alias="schema", description="JSON Schema of a config")
     data_roots: list[str] = Field(description="Folders that data may come from")
     data_files: list[DataFile]
-    launchers: list[Literal["local", "kaggle"]] = Field(description="Where a run can be asked for from here")
+    launchers: list[Launcher] = Field(description="Where a run can be asked for from here")

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from backend.configs.answers import Launcher
+
 State = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "lost"]
 Device = Literal["auto", "cpu", "gpu", "tpu"]
 StepColumn = Literal[
@@ -58,9 +60,7 @@ class RunRequest(BaseModel):
     notes: str = Field("", max_length=10_000)
     tags: list[Tag] = Field(default_factory=list, max_length=20)
     device: Device | None = Field(None, description="Shorthand for the override of the setting device")
-    launcher: Annotated[
-        Literal["local", "kaggle"], Field(description="This machine, or a session that Kaggle lends")
-    ] = "local"
+    launcher: Annotated[Launcher, Field(description="This machine, or a session that Kaggle lends")] = "local"
 
 
 class RerunRequest(BaseModel):
