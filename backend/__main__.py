@@ -9,9 +9,15 @@ import secrets
 import socket
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from backend import settings as configuration
 from backend.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = logging.getLogger("assay")
 
 STOP_SECONDS = 2
 """Open streams never end by themselves."""
@@ -35,22 +41,35 @@ def serve(settings: Settings) -> int:
         listener = _listen(settings)
     except SettingsError as error:
         return _refuse(str(error))
+    if not settings.loopback and not settings.token:
+        settings = replace(settings, token=secrets.token_urlsafe(24))
     gc.disable()  # what is imported here stays: looking for garbage in it costs a tenth of the start
     import uvicorn
 
-    from backend.app import create_app
-    from backend.database import Database, Unusable, warn_of_old_library
+    from backend.front import Opening, front
 
-    if not settings.database_url:
-        warn_of_old_library()
-    try:
-        database = Database(settings.database, settings.database_url)
-    except Unusable as error:
-        return _refuse(str(error))
-    if not settings.loopback and not settings.token:
-        settings = replace(settings, token=secrets.token_urlsafe(24))
+    code = 1
+
+    def opened() -> None:
+        nonlocal code
+        code = 0
+        key = f"/?token={settings.token}" if settings.token else ""
+        print(f"Assay is at {settings.url}{key}", flush=True)
+        gc.freeze()
+        gc.enable()
+
+    def failed(error: Exception) -> None:
+        nonlocal code
+        from backend.database import Unusable
+
+        server.should_exit = True
+        if isinstance(error, Unusable):
+            code = _refuse(str(error))
+        else:
+            log.error("the server could not start", exc_info=error)
+
     config = uvicorn.Config(
-        create_app(settings, database),
+        front(settings, Opening(lambda: _application(settings), opened, failed)),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
@@ -59,13 +78,19 @@ def serve(settings: Settings) -> int:
         loop="asyncio",
         ws="none",
     )
-    key = f"/?token={settings.token}" if settings.token else ""
-    print(f"Assay is at {settings.url}{key}", flush=True)
     server = uvicorn.Server(config)
-    gc.freeze()
-    gc.enable()
     server.run(sockets=[listener])
-    return 0 if server.started else 1
+    return code
+
+
+def _application(settings: Settings) -> FastAPI:
+    """The application over its open index. Raises Unusable."""
+    from backend.app import create_app
+    from backend.database import Database, warn_of_old_library
+
+    if not settings.database_url:
+        warn_of_old_library()
+    return create_app(settings, Database(settings.database, settings.database_url))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -74,6 +99,8 @@ def _listen(settings: Settings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        # An answer is two writes: without this the second waits for a client that delays its acknowledgement, 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):

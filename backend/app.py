@@ -14,14 +14,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from backend import demo, errors, health, schemas
+from backend.bodies import Bounded
 from backend.bundles import routes as bundles
 from backend.bundles.library import Library
 from backend.configs import routes as configs
 from backend.database import Database
-from backend.head import Head
 from backend.jobs import Jobs
-from backend.launchers import kaggle, local
-from backend.page import Page
+from backend.launchers import local
+from backend.launchers.kaggle.launch import launch as launch_at_kaggle
 from backend.preflights import routes as preflights
 from backend.preflights.library import Library as Preflights
 from backend.replays import routes as replays
@@ -35,7 +35,6 @@ from backend.runs.queue import Queue
 from backend.runs.store import Store
 from backend.runs.watchers import Watchers
 from backend.runs.witness import Witness
-from backend.security import Guard
 from backend.server import Server
 from backend.settings import Settings
 from backend.trash import routes as trash
@@ -83,9 +82,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         app.include_router(part.router)
     app.openapi = cache(partial(_openapi, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(stream.Unread)
-    app.add_middleware(Page, folder=settings.page)
-    app.add_middleware(Head)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Bounded)
     return app
 
 
@@ -100,7 +97,7 @@ def _server(settings: Settings, database: Database) -> Server:
 
     def launch(run: Path) -> None:
         if rundir.read_ask(run).launcher == "kaggle":
-            kaggle.launch(run)
+            launch_at_kaggle(run)
         else:
             local.launch(run, settings.trainer_command)
 

@@ -11,7 +11,6 @@ Refused                   the server's own refusals; each names a field where th
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -19,14 +18,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
+from backend.problems import MEDIA_TYPE, problem
 from evidence.spec import Problem as FieldProblem
 from evidence.spec import SpecError
 
-MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("assay")
 
 
@@ -89,28 +88,6 @@ def on_field(field: str, message: str) -> Invalid:
     return Invalid(message, [FieldProblem(field, message)])
 
 
-def problem_bytes(
-    status: int, detail: str, errors: Sequence[FieldProblem] = (), findings: Sequence[tuple[str, str]] = ()
-) -> bytes:
-    """A problem document. What a client sent may stand in it, lone surrogates and all: those are escaped."""
-    document = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": _printable(detail),
-        "errors": [{"field": _printable(item.field), "message": _printable(item.message)} for item in errors],
-        "findings": [{"check": check, "message": _printable(message)} for check, message in findings],
-    }
-    return json.dumps(document, ensure_ascii=False).encode()
-
-
-def problem(
-    status: int, detail: str, errors: Sequence[FieldProblem] = (), findings: Sequence[tuple[str, str]] = ()
-) -> Response:
-    headers = {"Vary": "Accept"}
-    return Response(problem_bytes(status, detail, errors, findings), status, headers=headers, media_type=MEDIA_TYPE)
-
-
 def install(app: FastAPI) -> None:
     """Answer every error of ``app`` with a problem document."""
     for kind in (*STATUS, SpecError, RequestValidationError, HTTPException):
@@ -146,10 +123,6 @@ def _validation(item: dict[str, Any]) -> FieldProblem:
     if item["type"] == "json_invalid":
         return FieldProblem("body", f"the body is not JSON: {item.get('ctx', {}).get('error', message)}")
     return FieldProblem(where, f"{where}: {message[:1].lower()}{message[1:]}")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 STATUS: dict[type[Exception], int] = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NEVER_A_PAGE = ("/openapi.json", "/stream", "/health")
@@ -24,7 +25,7 @@ class Page:
 
     def __init__(self, app: ASGIApp, folder: Path) -> None:
         self._app, self._folder = app, folder
-        self._static = GZipMiddleware(self._serve, minimum_size=1000)
+        self._static = GZipMiddleware(self._serve, minimum_size=1000, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,10 +43,13 @@ class Page:
     def _answer(self, scope: Scope) -> Response:
         if file := self._file(scope["path"]):
             hashed = scope["path"].startswith("/assets/")
-            return FileResponse(file, headers={"Cache-Control": FOREVER if hashed else "no-cache"})
+            headers = {"Cache-Control": FOREVER if hashed else "no-cache"}
+            return Response(file.read_bytes(), headers=headers, media_type=mimetypes.guess_type(file)[0])
         headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
         index = self._folder / "index.html"
-        return FileResponse(index, headers=headers) if index.is_file() else HTMLResponse(NOT_BUILT, 503, headers)
+        return (
+            HTMLResponse(index.read_bytes(), 200, headers) if index.is_file() else HTMLResponse(NOT_BUILT, 503, headers)
+        )
 
     def _file(self, path: str) -> Path | None:
         """The built file at ``path``; index.html only by way of a page's address."""

@@ -1,4 +1,4 @@
-"""Who may ask, from where, and how much: one ASGI layer around everything else.
+"""Who may ask, and from where: one ASGI layer around everything else.
 
 On the loopback address nobody needs a token, so two doors must be shut that a browser would open for any web page: a
 foreign name that resolves to this machine (DNS rebinding: the Host header), and a form or script of another site (the
@@ -14,12 +14,9 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.errors import problem
+from backend.problems import problem
 from backend.settings import Settings
-from evidence.archive import LARGEST_ARCHIVE_BYTES
 
-LARGEST_BODY_BYTES = 1 << 20
-LARGER_BODIES = {("POST", "/evidence"): LARGEST_ARCHIVE_BYTES}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE = "assay_token"
 OPEN_PATHS = ("/health",)
@@ -57,7 +54,7 @@ class Guard:
         elif location := self._cookie_visit(scope):
             await _set_cookie(send, location, self._settings.token)
         else:
-            await self._bounded(scope, headers, receive, send)
+            await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -94,31 +91,6 @@ class Guard:
         rest = urlencode([(key, value) for key, value in pairs if key != "token"])
         path = "/" + str(scope["path"]).lstrip("/")
         return path + (f"?{rest}" if rest else "")
-
-    async def _bounded(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        """Pass the request on unless its body is too large, declared or not."""
-        most = LARGER_BODIES.get((scope["method"], scope["path"]), LARGEST_BODY_BYTES)
-        refusal = problem(413, f"a request may have at most {most:,} bytes")
-        declared = headers.get("content-length", "0")
-        if not declared.isdigit() or len(declared) > 15 or int(declared) > most:
-            await refusal(scope, receive, send)
-            return
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            return message if seen <= most else {"type": "http.disconnect"}
-
-        async def replaced(message: Message) -> None:
-            """Whatever the application makes of a body that broke off, the answer is the refusal."""
-            if seen <= most:
-                await send(message)
-            elif message["type"] == "http.response.start":
-                await refusal(scope, receive, send)
-
-        await self._app(scope, counted, replaced)
 
 
 def _with_headers(send: Send) -> Send:

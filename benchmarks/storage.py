@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -254,19 +255,42 @@ def listing() -> dict[str, float]:
 
 
 def starting() -> dict[str, float]:
-    took, cpu, memory = [], [], []
+    """From the spawn to the page's HTML, to all of its files, and to the first answer of the API."""
+    page, whole, took, cpu, memory, small = [], [], [], [], [], []
+    environment = {**os.environ, "ASSAY_PORT": str(PORT), "ASSAY_DEMO": "0"}
     for _ in range(7):
         with tempfile.TemporaryDirectory() as place:
-            make_home(Path(place))
+            environment["ASSAY_HOME"] = str(make_home(Path(place)))
             began = time.perf_counter()
-            with server(Path(place)) as (_, pid):
+            process = subprocess.Popen([sys.executable, "-m", "backend"], env=environment, stdout=subprocess.DEVNULL)
+            with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=120) as client:
+                while True:
+                    try:
+                        html = client.get("/runs", headers={"Accept": "text/html"}).raise_for_status().text
+                        break
+                    except httpx.TransportError:
+                        time.sleep(0.002)
+                page.append(time.perf_counter() - began)
+                for path in re.findall(r'(?:src|href)="(/assets/[^"]+)"', html):
+                    client.get(path).raise_for_status()
+                whole.append(time.perf_counter() - began)
+                client.get("/health").raise_for_status()
                 took.append(time.perf_counter() - began)
-                cpu.append(
-                    sum(map(int, Path(f"/proc/{pid}/stat").read_text().split()[13:15])) / os.sysconf("SC_CLK_TCK")
-                )
+                told = Path(f"/proc/{process.pid}/stat").read_text().split()[13:15]
+                cpu.append(sum(map(int, told)) / os.sysconf("SC_CLK_TCK"))
                 time.sleep(1)
-                memory.append(_resident(pid))
-    found = {"start to first 200, s": took, "CPU-seconds to first 200": cpu, "idle memory, MiB": memory}
+                memory.append(_resident(process.pid))
+                small.append(_answer(client, "/health", {}))
+            process.terminate()
+            process.wait()
+    found = {
+        "start to the page, s": page,
+        "start to all files of the page, s": whole,
+        "start to the first answer of the API, s": took,
+        "CPU-seconds to the first answer of the API": cpu,
+        "idle memory, MiB": memory,
+        "a small answer on an open connection, ms": small,
+    }
     return {name: statistics.median(values) for name, values in found.items()}
 
 

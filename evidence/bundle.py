@@ -18,6 +18,7 @@ from evidence import (
     canonical,
     config_file,
     crate,
+    endpoints,
     events,
     manifest,
     preflight_comparison,
@@ -562,7 +563,7 @@ class _Sealing:
             "session": self._copy(told.with_name(session.DOCUMENT), reading.SESSION),
         }
         platform = manifest.Platform(**canonical.read(told), **files)
-        if platform.endpoint == manifest.KAGGLE_ENDPOINT:
+        if platform.endpoint == endpoints.KAGGLE:
             return manifest.Kaggle(kind="kaggle", platform=platform, **facts)
         return manifest.KaggleStandIn(kind="kaggle_stand_in", platform=platform, **facts)
 

@@ -142,10 +142,6 @@ class Local(Host):
     kind: Literal["local"]
 
 
-KAGGLE_ENDPOINT: Final = "https://api.kaggle.com"
-"""Kaggle's own. What another endpoint says is never called Kaggle's."""
-
-
 @dataclass(frozen=True)
 class Platform:
     """What the API at ``endpoint`` told of the session: which version of whose notebook, on which machine. ``notebook``

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from evidence import canonical, events, notebook, reading, session, typed
+from evidence import canonical, endpoints, events, notebook, reading, session, typed
 from evidence.checks.check import Family, Findings, NotRun, differs
 from evidence.known import Told
-from evidence.manifest import KAGGLE_ENDPOINT, GitSource, Kaggle, Local, Platform
+from evidence.manifest import GitSource, Kaggle, Local, Platform
 from evidence.reading import Bundle
 from evidence.verdict import Doubt, Finding
 
@@ -80,14 +80,14 @@ def called_what_it_is(bundle: Bundle) -> Findings:
     host = (urlsplit(told.url).hostname or "").lower()
     on_kaggle = host == KAGGLE_HOST or host.endswith(".kaggle.com") or host == "kaggle.com"
     if isinstance(bundle.told.location, Kaggle):
-        yield from differs(reading.MANIFEST, f"{where}.endpoint", KAGGLE_ENDPOINT, told.endpoint)
+        yield from differs(reading.MANIFEST, f"{where}.endpoint", endpoints.KAGGLE, told.endpoint)
         if host != KAGGLE_HOST:
             yield Finding(reading.MANIFEST, f"{where}.url", f"an address at {KAGGLE_HOST}", told.url)
         said = typed.read(session.Session, bundle.document(reading.SESSION))
         if not isinstance(said.platform, session.Kaggle):
             yield Finding(reading.SESSION, "$.platform.kind", "kaggle", said.platform.kind)
     else:
-        if told.endpoint == KAGGLE_ENDPOINT:
+        if told.endpoint == endpoints.KAGGLE:
             yield Finding(reading.MANIFEST, f"{where}.endpoint", "another endpoint than Kaggle's", told.endpoint)
         if on_kaggle:
             yield Finding(reading.MANIFEST, f"{where}.url", "an address of the stand-in's own", told.url)

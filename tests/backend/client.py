@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from backend.app import create_app
+from backend.front import front
 from backend.settings import Settings
 
 PATIENCE_SECONDS = 60.0
@@ -75,7 +76,8 @@ def serving(settings: Settings) -> Iterator[Client]:
     """A client of a server that runs in this process, on a port of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        config = uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1, lifespan="on")
+        app = front(settings, create_app(settings))
+        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, lifespan="on")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

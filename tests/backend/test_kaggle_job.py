@@ -22,8 +22,8 @@ import pytest
 from assay import online
 from backend.launchers.kaggle import job
 from evidence import attempts, bundle, canonical, provenance, reading, report, rundir, session, source_archive, typed
+from evidence.endpoints import KAGGLE as KAGGLE_ENDPOINT
 from evidence.known import Known, Told
-from evidence.manifest import KAGGLE_ENDPOINT
 from evidence.spec import resolve
 from evidence.status import status
 from evidence.verdict import CheckResult, Finding

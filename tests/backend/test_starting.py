@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,70 @@ def test_a_second_server_on_one_folder_is_refused(tmp_path: Path) -> None:
     with _server(tmp_path, _free_port(), 0.01):
         said = _refused(**_environment(tmp_path, ASSAY_PORT=_free_port()))
     assert said.startswith("Error: another server works on the data folder")
+
+
+def _late(place: Path, port: int) -> subprocess.Popen[str]:
+    """A server that opens when there is a file ``place/open``."""
+    command = [sys.executable, "-m", "tests.backend.serve_late", str(place / "open")]
+    environment = _environment(place, ASSAY_PORT=port)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _page(client: Client) -> httpx.Response | None:
+    try:
+        return client.get("/runs", headers={"Accept": "text/html"})
+    except httpx.TransportError:
+        return None
+
+
+def test_the_page_is_served_before_the_rest_is_imported_and_other_requests_wait(tmp_path: Path) -> None:
+    make_home(tmp_path)
+    port = _free_port()
+    with _late(tmp_path, port) as process, Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        page = until(lambda: _page(client), lambda answer: answer is not None)
+        assert page.status_code in (200, 503)  # 503: it is not built here
+        assert page.headers["content-type"].startswith("text/html")
+        assert client.get("/runs", headers={"Host": "elsewhere.example"}).status_code == 403
+        with ThreadPoolExecutor() as pool:
+            asked = [pool.submit(client.get, path) for path in ("/health", "/runs")]
+            assert _page(client) is not None
+            assert not any(answer.done() for answer in asked)
+            (tmp_path / "open").touch()
+            assert [answer.result().status_code for answer in asked] == [200, 200]
+        process.terminate()
+        said, complaint = process.communicate(timeout=PATIENCE_SECONDS)
+    assert said == f"Assay is at http://127.0.0.1:{port}\n"
+    assert complaint == ""
+
+
+def test_who_waits_for_a_server_that_cannot_start_is_told(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    port = _free_port()
+    with _late(tmp_path, port) as process, Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        until(lambda: _page(client), lambda answer: answer is not None)
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(client.get, "/health")
+            assert _page(client) is not None
+            (tmp_path / "open").touch()
+            answer = asked.result()
+        assert (answer.status_code, answer.json()["status"]) == (503, 503)
+        said, complaint = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, said) == (2, "")
+    assert complaint.startswith(f"Error: the data folder {tmp_path / 'home'} cannot be written: ")
+    assert complaint.count("\n") == 1
+
+
+def test_a_server_told_to_stop_while_it_opens_stops(tmp_path: Path) -> None:
+    make_home(tmp_path)
+    port = _free_port()
+    with _late(tmp_path, port) as process, Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        until(lambda: _page(client), lambda answer: answer is not None)
+        process.terminate()
+        (tmp_path / "open").touch()
+        said, complaint = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, said, complaint) == (-signal.SIGTERM, "", "")
 
 
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from assay.online import told
-from backend.launchers import kaggle
 from backend.launchers.kaggle import credentials
+from backend.launchers.kaggle.launch import launch
 from evidence import attempts, bundle, config_file, events, provenance, reading, rundir
+from evidence.endpoints import KAGGLE as KAGGLE_ENDPOINT
 from evidence.known import Known
-from evidence.manifest import KAGGLE_ENDPOINT
 from evidence.spec import resolve
 from evidence.status import ENDED, Status, status
 from evidence.verify import verify
@@ -37,7 +37,7 @@ def test_a_run_goes_to_kaggle_and_kaggle_confirms_what_came_back(tmp_path: Path)
     run = rundir.create(
         tmp_path / "runs", spec, config=CONFIG, config_text=text, overrides=changed, name="live", launcher="kaggle"
     )
-    kaggle.launch(run)
+    launch(run)
     wait_for(lambda: state(run).state in ENDED, HOURS * 3600)
     assert state(run).state == "finished", state(run).reason
     place = bundle.seal(run, tmp_path / "sealed", "live")

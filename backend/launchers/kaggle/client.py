@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from backend.launchers.kaggle.credentials import Credentials
-from evidence.manifest import KAGGLE_ENDPOINT as ENDPOINT
+from evidence.endpoints import KAGGLE as ENDPOINT
 
 AGENT = "assay"
 KERNELS, OAUTH = "kernels.KernelsApiService", "security.OAuthService"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evidence.manifest import KAGGLE_ENDPOINT as ENDPOINT
+from evidence.endpoints import KAGGLE as ENDPOINT
 
 VARIABLES = (
     "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "ASSAY_KAGGLE_ENDPOINT",

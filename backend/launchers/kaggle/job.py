@@ -33,8 +33,7 @@ from backend.launchers.kaggle.client import (
     Unauthorized,
     Unreachable,
 )
-from evidence import canonical, events, notebook, provenance, rundir, session, source_archive
-from evidence.manifest import KAGGLE_ENDPOINT
+from evidence import canonical, endpoints, events, notebook, provenance, rundir, session, source_archive
 
 SCHEMA = "assay/remote@1"
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
@@ -219,7 +218,7 @@ class Job:
         return pushed
 
     def _note(self, client: Client, slug: str, version: int, kernel_id: int) -> None:
-        own = client.endpoint == KAGGLE_ENDPOINT
+        own = client.endpoint == endpoints.KAGGLE
         site = "https://www.kaggle.com" if own else client.endpoint.removesuffix("/api")
         url = f"{site}/code/{slug}"
         self.keep(
