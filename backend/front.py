@@ -4,6 +4,8 @@ moment on, while a second's worth of FastAPI, SQLAlchemy and routes is still bei
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,11 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+
+OUT_OF_HANDLES_SECONDS = 0.5
+
+log = logging.getLogger("assay")
 
 
 def front(settings: Settings, app: ASGIApp) -> ASGIApp:
@@ -57,7 +64,8 @@ class Opening:
 
     async def _serve(self) -> None:
         try:
-            app = await asyncio.to_thread(self._make)
+            while not (app := await self._made()):
+                await asyncio.sleep(OUT_OF_HANDLES_SECONDS)
             if self._closing.is_set():
                 return
             async with app.router.lifespan_context(app):
@@ -69,3 +77,13 @@ class Opening:
                 raise
             self._app.set_result(None)
             self._failed(error)
+
+    async def _made(self) -> FastAPI | None:
+        """The application; None where connections left no file handle to import a module by."""
+        try:
+            return await asyncio.to_thread(self._make)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or self._closing.is_set():
+                raise
+            log.warning("no file handle is left to start with; trying again (see ulimit -n)")
+            return None

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from time import gmtime, strftime, time_ns
 from typing import Any, ClassVar, TypeAlias
 
 from evidence import canonical, typed
@@ -306,8 +307,17 @@ def said_last(word: Finished) -> str:
 
 
 def now() -> str:
-    """This instant as events write it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    """This instant as events write it. A second's text is made once: a trainer asks at every step."""
+    global _second
+    seconds, micros = divmod(time_ns() // 1000, 1_000_000)
+    known, text = _second
+    if known != seconds:
+        text = strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds))
+        _second = seconds, text
+    return f"{text}.{micros:06d}Z"
+
+
+_second = (-1, "")
 
 
 def stamp(moment: datetime) -> str:
@@ -336,35 +346,42 @@ def chained(step: Step) -> Step:
 
 
 def chain(step: Step) -> tuple[str, str]:
-    """The hash that ``step`` must carry, and its line with that hash in it.
+    """The hash that ``step`` must carry, and its line with that hash in it."""
+    return step_line(**{item.name: getattr(step, item.name) for item in fields(Step) if item.name != "hash"})
+
+
+def step_line(
+    *, time: str, step: int, epoch: float, loss: float, grad_norm: float, param_norm: float, learning_rate: float,
+    examples: int, tokens: int, supervised_tokens: int, batch_sha256: str, step_seconds: float, monotonic_ns: int,
+    prev: str, tokens_per_second: float = 0.0, model_flops_utilization: float = 0.0, device_memory_bytes: int = 0,
+    device_memory_peak_bytes: int = 0,
+) -> tuple[str, str]:  # fmt: skip
+    """The hash that a step with these fields must carry, and its line with that hash in it.
 
     A trainer pays for this at every step, so a row of plain numbers is put together by hand, in the order of its keys.
     It is what ``encode`` gives for the same row (a test holds them to one another); digests and time are plain ASCII.
     """
-    speed, used, memory, peak = (
-        step.tokens_per_second, step.model_flops_utilization, step.device_memory_bytes, step.device_memory_peak_bytes
-    )  # fmt: skip
-    numbers = step.loss + step.grad_norm + step.param_norm + step.learning_rate + step.step_seconds + step.epoch
-    numbers += speed + used
+    numbers = loss + grad_norm + param_norm + learning_rate + step_seconds + epoch + tokens_per_second
+    numbers += model_flops_utilization
     if type(numbers) is not float or not math.isfinite(numbers):
-        row = _document(step)
-        found = link(row)
-        return found, canonical.encode({**row, "hash": found})
-    in_use = f'"device_memory_bytes":{memory},' if memory else ""
-    most = f'"device_memory_peak_bytes":{peak},' if peak else ""
-    share = f'"model_flops_utilization":{used!r},' if used else ""
-    pace = f',"tokens_per_second":{speed!r}' if speed else ""
+        row = {name: value for name, value in locals().items() if name != "numbers"}
+        document = _document(Step(**row, hash=""))
+        found = link(document)
+        return found, canonical.encode({**document, "hash": found})
+    memory = f'"device_memory_bytes":{device_memory_bytes},' if device_memory_bytes else ""
+    peak = f'"device_memory_peak_bytes":{device_memory_peak_bytes},' if device_memory_peak_bytes else ""
+    share = f'"model_flops_utilization":{model_flops_utilization!r},' if model_flops_utilization else ""
+    pace = f',"tokens_per_second":{tokens_per_second!r}' if tokens_per_second else ""
     head = (
-        f'{{"batch_sha256":"{step.batch_sha256}",{in_use}{most}"epoch":{step.epoch!r},"examples":{step.examples},'
-        f'"grad_norm":{step.grad_norm!r},'
+        f'{{"batch_sha256":"{batch_sha256}",{memory}{peak}"epoch":{epoch!r},"examples":{examples},'
+        f'"grad_norm":{grad_norm!r},'
     )
     tail = (
-        f'"kind":"step","learning_rate":{step.learning_rate!r},"loss":{step.loss!r},{share}'
-        f'"monotonic_ns":{step.monotonic_ns},"param_norm":{step.param_norm!r},"prev":"{step.prev}",'
-        f'"step":{step.step},"step_seconds":{step.step_seconds!r},"supervised_tokens":{step.supervised_tokens},'
-        f'"time":"{step.time}","tokens":{step.tokens}{pace}}}'
+        f'"kind":"step","learning_rate":{learning_rate!r},"loss":{loss!r},{share}"monotonic_ns":{monotonic_ns},'
+        f'"param_norm":{param_norm!r},"prev":"{prev}","step":{step},"step_seconds":{step_seconds!r},'
+        f'"supervised_tokens":{supervised_tokens},"time":"{time}","tokens":{tokens}{pace}}}'
     )
-    found = hashlib.sha256(f"{step.prev}{head}{tail}".encode()).hexdigest()
+    found = hashlib.sha256(f"{prev}{head}{tail}".encode()).hexdigest()
     return found, f'{head}"hash":"{found}",{tail}'
 
 

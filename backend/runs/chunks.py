@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from backend.database import insert
 from backend.runs.answers import STEP_COLUMNS
-from backend.runs.rows import MISSING_BYTES, PACKED, Row, told, transposed
+from backend.runs.rows import MISSING_BYTES, PACKED, Row, Table, told
 from backend.tables import chunks, rows
 
 CHUNK_ROWS = 1024
@@ -37,22 +37,23 @@ _BEHIND = (
 )
 
 
-def append(connection: Connection, run: str, new: Sequence[Row]) -> None:
+def append(connection: Connection, run: str, new: Table) -> None:
     """Add rows behind those that are there."""
-    if not new:
+    if not len(new):
         return
     mine = rows.c.run == run
     known = connection.execute(_COUNT, {"of": run}).scalar_one()
-    rest = list(new)
-    if known + len(rest) >= CHUNK_ROWS:
-        rest = [*tail(connection, run), *rest]
+    rest = new
+    if known + len(new) >= CHUNK_ROWS:
+        rest = Table.of(tail(connection, run))
+        rest.extend(new)
         connection.execute(delete(rows).where(mine))
         whole = len(rest) // CHUNK_ROWS * CHUNK_ROWS
         made = [_chunk(run, rest[start : start + CHUNK_ROWS]) for start in range(0, whole, CHUNK_ROWS)]
         connection.execute(chunks.insert(), [part for parts in made for part in parts])
         rest = rest[whole:]
-    if rest:
-        found = [{"run": run, "offset": row.offset, "step": row.step, "values": row.values} for row in rest]
+    if len(rest):
+        found = [{"run": run, "offset": row.offset, "step": row.step, "values": row.values} for row in rest.rows()]
         connection.execute(insert(connection, rows).on_conflict_do_nothing(), found)
 
 
@@ -66,7 +67,7 @@ def take_back(connection: Connection, run: str, step: int) -> Row | None:
         left = [*_rows_from(connection, run, first), *left]
         connection.execute(delete(chunks).where(mine, chunks.c.first >= first))
     connection.execute(delete(rows).where(rows.c.run == run))
-    append(connection, run, [row for row in left if row.step <= step])
+    append(connection, run, Table.of([row for row in left if row.step <= step]))
     found = [row for row in left if row.step == step] or _of_step(connection, run, step)
     return found[-1] if found else None
 
@@ -129,9 +130,9 @@ def steps_of(part: Any) -> Iterable[int]:
     return array("q", part.data) if part.data else range(part.first_step, part.last_step + 1)
 
 
-def _chunk(run: str, part: Sequence[Row]) -> list[dict[str, Any]]:
+def _chunk(run: str, part: Table) -> list[dict[str, Any]]:
     """The rows of the table that hold ``part``: steps, offsets, and each column that any row says anything of."""
-    steps, offsets = array("q", (row.step for row in part)), array("q", (row.offset for row in part))
+    steps, offsets = part.steps, part.offsets
     place = {
         "run": run,
         "first": offsets[0],
@@ -150,7 +151,7 @@ def _chunk(run: str, part: Sequence[Row]) -> list[dict[str, Any]]:
         {**place, "series": STEP, "data": b"" if following else steps.tobytes()},
         {**place, "series": OFFSET, "data": offsets.tobytes()},
     ]
-    for name, column in zip(STEP_COLUMNS, transposed(part), strict=True):
+    for name, column in zip(STEP_COLUMNS, part.values, strict=True):
         data = column.tobytes()
         if data != MISSING_BYTES * len(part):
             found.append({**place, "series": name, **_extremes(column), "data": data})

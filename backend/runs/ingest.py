@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
@@ -29,6 +30,8 @@ LOSS, SECONDS = STEP_COLUMNS.index("loss"), STEP_COLUMNS.index("step_seconds")
 LATEST = select(func.max(tables.runs.c.revision))
 _RUN = select(tables.runs).where(tables.runs.c.id == bindparam("of"))
 _UPDATE = update(tables.runs).where(tables.runs.c.id == bindparam("of"))
+TOGETHER = 8
+"""From so many lines on, rows are read together."""
 SPARK_POINTS = 39
 """Kept losses of a run; its latest one makes them 40."""
 
@@ -130,8 +133,7 @@ def take(connection: Connection, run_id: str, piece: Piece) -> None:
         _change(connection, run_id, {**UNREAD, "generation": known["generation"] + 1})
         return
     block = _Block(run_id, dict(known), connection)
-    for line, offset in piece.lines:
-        block.read(line, offset)
+    block.read(piece.lines, piece.start)
     block.row["invalid_lines"] += piece.passed_over
     block.write()
     _change(connection, run_id, {**block.row, "offset": piece.place.offset, "mark": piece.place.mark})
@@ -194,7 +196,7 @@ class _Block:
     run: str
     row: dict[str, Any]
     connection: Connection
-    steps: list[Row] = field(default_factory=list)
+    steps: rows.Table = field(default_factory=rows.Table)
     newest: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -202,7 +204,19 @@ class _Block:
 
     others: list[dict[str, Any]] = field(default_factory=list)
 
-    def read(self, line: bytes, offset: int) -> None:
+    def read(self, lines: list[bytes], offset: int) -> None:
+        """``lines`` that begin at byte ``offset``."""
+        for rows_all, group in groupby(lines, rows.like_a_row):
+            found = list(group)
+            if rows_all and len(found) >= TOGETHER and (table := rows.recognized_together(found, offset)):
+                self._steps(table)
+                offset = table.offsets[-1]
+                continue
+            for line in found:
+                offset += len(line) + 1
+                self._read(line, offset)
+
+    def _read(self, line: bytes, offset: int) -> None:
         if found := rows.recognized(line, offset):
             self._step(*found)
             return
@@ -222,20 +236,30 @@ class _Block:
         if self.newest:
             self.row.update(_latest(dict(zip(STEP_COLUMNS, map(rows.told, self.newest), strict=True))))
         chunks.append(self.connection, self.run, self.steps)
-        self.steps = []
+        self.steps = rows.Table()
         if self.others:
             self.connection.execute(insert(self.connection, tables.events).on_conflict_do_nothing(), self.others)
             self.others = []
 
+    def _steps(self, table: rows.Table) -> None:
+        self.steps.extend(table)
+        for place in zip(table.steps, table.values[SECONDS], table.values[LOSS], strict=True):
+            self._pass(*place)
+        self.newest = tuple(column[-1] for column in table.values)
+
     def _step(self, step: Row, values: tuple[float, ...]) -> None:
-        number, row = step.step, self.row
-        self.steps.append(step)
+        self.steps.append(step, values)
+        self._pass(step.step, values[SECONDS], values[LOSS])
+        self.newest = values
+
+    def _pass(self, number: int, seconds: float, loss: float) -> None:
+        row = self.row
+        row["step"] = number
         if number > 1:  # the first step may wait for the compiler
-            seconds, before = values[SECONDS], row["pace_seconds"]
+            before = row["pace_seconds"]
             row["pace_seconds"] = seconds if before is None else before + PACE_WEIGHT * (seconds - before)
-        if not (number - 1) % self.stride and math.isfinite(values[LOSS]):
-            row["spark"] = [*row["spark"], values[LOSS]][:SPARK_POINTS]
-        row["step"], self.newest = number, values
+        if not (number - 1) % self.stride and math.isfinite(loss):
+            row["spark"] = [*row["spark"], loss][:SPARK_POINTS]
 
     def _other(self, event: events.Event) -> None:
         if isinstance(event, events.Phase):

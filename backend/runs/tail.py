@@ -30,7 +30,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Piece:
-    """The whole lines behind ``start``, each with the offset behind its newline, and the place behind all of them.
+    """The whole lines behind ``start``, without their newlines, and the place behind all of them.
 
     ``passed_over``: lines too long to be held. ``replaced``: this is no longer the log that was read before; nothing is
     read, and the place is its beginning.
@@ -38,7 +38,7 @@ class Piece:
 
     start: int
     place: Place
-    lines: list[tuple[bytes, int]] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
     passed_over: int = 0
     replaced: bool = False
 
@@ -67,11 +67,8 @@ def _next(stream: BinaryIO, place: Place) -> Piece:
         data += more
     end = data.rfind(b"\n") + 1
     if end:
-        lines, offset = [], start
-        for line in data[:end].split(b"\n")[:-1]:
-            offset += len(line) + 1
-            lines.append((line, offset))
-        return Piece(start, Place(offset, _mark(stream, offset), offset), lines)
+        offset = start + end
+        return Piece(start, Place(offset, _mark(stream, offset), offset), data[:end].split(b"\n")[:-1])
     searched = max(place.searched, start + len(data))
     if searched - start < LONGEST_LINE:
         return Piece(start, Place(start, place.mark, searched))

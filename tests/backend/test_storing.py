@@ -27,7 +27,7 @@ from backend.runs.bell import Bell
 from backend.runs.chunks import append
 from backend.runs.follower import Follower
 from backend.runs.queue import Queue
-from backend.runs.rows import MISSING, PACKED, Row
+from backend.runs.rows import MISSING, PACKED, Row, Table
 from backend.runs.store import Store
 from backend.runs.tail import Place
 from backend.runs.witness import Witness
@@ -120,6 +120,19 @@ def test_a_row_as_trainers_write_it_is_read_the_quick_way() -> None:
     assert rows.recognized(line(3, math.nan).strip(), 9) is None
 
 
+@given(st.lists(STEPS, min_size=1, max_size=12), st.integers(0, 10**6))
+def test_rows_are_read_together_as_they_are_one_by_one(steps: list[events.Step], start: int) -> None:
+    lines = [events.chain(step)[1].encode() for step in steps]
+    offset, alone = start, []
+    for text in lines:
+        offset += len(text) + 1
+        alone.append(rows.recognized(text, offset))
+    together = rows.recognized_together(lines, start)
+    known = [found[0] for found in alone if found]
+    assert (together is None) == (len(known) < len(lines))
+    assert together is None or list(together.rows()) == known
+
+
 @pytest.mark.parametrize(
     "text",
     [b'"loss":1e999', b'"loss":01', b'"loss":.5', b'"loss":NaN', b'"loss":12345678901234567890', b'"loss":"NaN "'],
@@ -127,6 +140,7 @@ def test_a_row_as_trainers_write_it_is_read_the_quick_way() -> None:
 def test_what_is_not_strict_json_is_no_row(text: bytes) -> None:
     whole = line(3, 2.0).strip().replace(b'"loss":2.0', text)
     assert rows.recognized(whole, 0) is None
+    assert rows.recognized_together([line(2).strip(), whole, line(4).strip()], 0) is None
     with pytest.raises(events.EventError):
         events.decode(whole)
 
@@ -266,7 +280,7 @@ def _filled(database: Database, run: str, losses: list[float]) -> None:
     blank = [MISSING] * len(STEP_COLUMNS)
     packed = (PACKED.pack(loss, *blank[1:]) for loss in losses)
     with database.write() as connection:
-        append(connection, run, [Row(step, step, values) for step, values in enumerate(packed, 1)])
+        append(connection, run, Table.of([Row(step, step, values) for step, values in enumerate(packed, 1)]))
 
 
 NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf]))
