@@ -84,6 +84,9 @@ TPU_MATMUL_BITS = 16
 CPU_CORE_CEILING_FLOPS = 4e12
 """No logical CPU does more (AMX at bf16, 1,024 multiply-adds a cycle, below 2 GHz sustained): a bound, not a peak."""
 
+GPU_CEILING_FLOPS = 5e15
+"""No GPU does more in what is trained in here (dense bfloat16; NVIDIA's B300 does half): a bound, not a peak."""
+
 
 def device_memory_bytes(device_kind: str, told_bytes: int) -> int:
     """What the plan's rule takes one device to hold: the table's for a TPU, so that preflight, run and verifier choose
@@ -98,6 +101,8 @@ def tpu_peak_flops(device_kind: str) -> float | None:
     return tpu.peak_flops if tpu else None
 
 
-def peak_flops(device_kind: str) -> float | None:
-    """Most FLOP/s of one device (of one logical CPU for ``cpu``); None for a kind the table does not know."""
-    return CPU_CORE_CEILING_FLOPS if device_kind == "cpu" else tpu_peak_flops(device_kind)
+def most_flops(device_kind: str) -> float | None:
+    """FLOP/s that one device (one logical CPU for ``cpu``) cannot exceed; None for a TPU the table does not know."""
+    if device_kind == "cpu":
+        return CPU_CORE_CEILING_FLOPS
+    return tpu_peak_flops(device_kind) if device_kind.startswith("TPU") else GPU_CEILING_FLOPS

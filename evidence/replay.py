@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal
 
 from evidence.events import Step
+from evidence.hardware import TPU_MATMUL_BITS
 from evidence.manifest import Included, RunManifest
 from evidence.typed import Count, Natural, NotNegative, Positive, Sha256, Text, Utc
 
@@ -273,6 +274,8 @@ def tier_of(manifest: RunManifest, here: Here) -> Tier:
     because = "; ".join([*other, *shape])
     if manifest.training.compute_dtype != "float32":
         return Tier("T3", f"computed in {manifest.training.compute_dtype}, and {because}")
+    if 0 < ran.matmul_bits < TPU_MATMUL_BITS:  # an accelerator's own way with float32, TF32 for one
+        return Tier("T3", f"{ran.matmul_bits} bits of a float32 product were kept, and {because}")
     return Tier("T2" if other else "T1", because)
 
 

@@ -78,10 +78,15 @@ def describe(placement: Placement) -> events.Devices:
         process_count=len({device.process_index for device in used}),
         mesh={name: int(size) for name, size in placement.mesh.shape.items()},
         layout=placement.layout,
-        runtime=str(used[0].client.platform_version).splitlines()[0],
+        runtime=runtime(used[0]),
         numerics_sha256=digest,
         matmul_bits=bits,
     )
+
+
+def runtime(device: Any) -> str:
+    """What drives ``device``, with its version, in one line."""
+    return ", ".join(str(device.client.platform_version).splitlines())
 
 
 def memory_in_use() -> tuple[int, int]:

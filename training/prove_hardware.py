@@ -68,6 +68,7 @@ def prove(asked: Asked) -> Proven | Refused:
 
 
 def _found(devices: list[Any]) -> Found:
+    from training.devices import runtime
     from training.fingerprint import numerics
 
     digest, bits = numerics(devices[0])
@@ -79,7 +80,7 @@ def _found(devices: list[Any]) -> Found:
             Accelerator(device.id, device.device_kind, int((device.memory_stats() or {}).get("bytes_limit", 0)))
             for device in devices
         ],
-        runtime=str(devices[0].client.platform_version).splitlines()[0],
+        runtime=runtime(devices[0]),
         versions=_versions(),
         numerics_sha256=digest,
         matmul_bits=bits,

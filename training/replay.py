@@ -298,7 +298,7 @@ class Measuring:
         return {
             "platform": used[0].platform,
             "device_kind": used[0].device_kind,
-            "runtime": str(used[0].client.platform_version).splitlines()[0],
+            "runtime": ", ".join(str(used[0].client.platform_version).splitlines()),  # as training/devices.py
             "devices": len(used),
             "host_sha256": host["name_sha256"],
             "cpu_model": host["cpu_model"],

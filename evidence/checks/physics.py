@@ -8,7 +8,7 @@ from evidence import reading
 from evidence.audit import Compiled
 from evidence.checks import audited
 from evidence.checks.check import Family, Findings, NotRun, close, differs
-from evidence.hardware import peak_flops, tpu_peak_flops
+from evidence.hardware import most_flops, tpu_peak_flops
 from evidence.reading import Bundle
 from evidence.verdict import Finding
 
@@ -18,7 +18,7 @@ family = Family("physics")
 @family.check("PHY-01", "the arithmetic is no faster than the hardware", "E2")
 def flops(bundle: Bundle) -> Findings:
     manifest = bundle.manifest
-    peak = peak_flops(manifest.hardware.device_kind)
+    peak = most_flops(manifest.hardware.device_kind)
     if peak is None:
         raise NotRun(f"no peak is known for a {manifest.hardware.device_kind}")
     units = manifest.location.logical_cpus if manifest.hardware.platform == "cpu" else manifest.mesh.devices_used

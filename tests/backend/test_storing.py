@@ -117,6 +117,7 @@ def test_a_row_is_read_the_quick_way_as_it_is_the_strict_way(step: events.Step) 
 def test_a_row_as_trainers_write_it_is_read_the_quick_way() -> None:
     for loss in (2.0, 1.2345678901234567, 1e-07, 3.5e20, 0.0):
         assert rows.recognized(line(3, loss).strip(), 9) is not None
+        assert rows.recognized_together([line(3, loss).strip()] * 2, 9) is not None
     assert rows.recognized(line(3, math.nan).strip(), 9) is None
 
 
@@ -128,9 +129,7 @@ def test_rows_are_read_together_as_they_are_one_by_one(steps: list[events.Step],
         offset += len(text) + 1
         alone.append(rows.recognized(text, offset))
     together = rows.recognized_together(lines, start)
-    known = [found[0] for found in alone if found]
-    assert (together is None) == (len(known) < len(lines))
-    assert together is None or list(together.rows()) == known
+    assert together is None or list(together.rows()) == [found[0] for found in alone if found]
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ def test_the_tier_is_how_the_machines_differ(bundle: reading.Bundle, here: dict[
     assert made.tier == tier
     in_bfloat16 = replace(bundle.manifest, training=replace(bundle.manifest.training, compute_dtype="bfloat16"))
     assert replay.tier_of(in_bfloat16, made.measured.here).name == ("T0" if tier == "T0" else "T3")
+    few_bits = replace(bundle.manifest, hardware=replace(bundle.manifest.hardware, matmul_bits=11))
+    assert replay.tier_of(few_bits, made.measured.here).name == ("T0" if tier == "T0" else "T3")
     assert all(str(value)[:12] in made.tier_because for value in here.values() if isinstance(value, str | int))
 
 
