@@ -135,18 +135,18 @@ def prepare(spec: RunSpec, devices: list[Any]) -> Trainer:
     return Trainer(spec, plan, placement, graph, abstract, _shardings(abstract, placement))
 
 
-COMPILER_OPTIONS: dict[str, dict[str, str]] = {
+COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
     # By default XLA:TPU turns a matmul followed by a scattered sum into a loop of small matmuls and permutes. For this
     # model the loop costs more cycles than the sum it hides: 78.6 ms against 62.3 ms and 17.5 ms of communication.
     "tpu": {"xla_jf_spmd_threshold_for_windowed_einsum_mib": "1000000"},
     # By default XLA:GPU adds up an embedding's gradient in whatever order its threads come: no two runs are alike, and a
     # replay or a resumed run could not be held to the same bits.
-    "gpu": {"xla_gpu_exclude_nondeterministic_ops": "true"},
+    "gpu": {"xla_gpu_exclude_nondeterministic_ops": True},
 }
 """By platform."""
 
 
-def compile_lowered(lowered: Any, options: Mapping[str, str]) -> Any:
+def compile_lowered(lowered: Any, options: Mapping[str, str | bool]) -> Any:
     """``lowered`` compiled with ``options``; without them where the compiler does not know one: the result is the same.
 
     Raises JaxRuntimeError.
