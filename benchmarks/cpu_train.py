@@ -32,7 +32,6 @@ from benchmarks import peer
 from evidence.spec import RunSpec, parse
 from training import weights
 from training.step import compile_step, prepare
-from training.weight_files import parameters
 
 BATCH, LENGTH = 16, 128
 DOCUMENT: dict[str, Any] = {
@@ -73,7 +72,7 @@ def ours(spec: RunSpec) -> tuple[Step, Any]:
 def theirs(spec: RunSpec, initial: Any) -> Step:
     """One step of FlaxGemma on the same weights: jitted whole, its state donated."""
     program = jax.jit(peer.update(spec), donate_argnums=(0, 1))
-    params = _as_transformers(spec, initial)
+    params = peer.as_transformers(spec, initial)
     state, tokens = [params, peer.transformation(spec).init(params)], batch()["tokens"]
 
     def step() -> float:
@@ -150,22 +149,6 @@ def main() -> None:
             "model": DOCUMENT["model"],
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n")
-
-
-def _as_transformers(spec: RunSpec, params: Any) -> Any:
-    """Our parameters as FlaxGemma nests them; its dense layers keep matrices as (in, out), as ours do."""
-    tree: dict[str, Any] = {}
-    for parameter in parameters(spec.model):
-        leaf: Any = params
-        for part in parameter.path.split("."):
-            leaf = leaf[int(part) if part.isdigit() else part]
-        *parts, last = parameter.name.split(".")
-        node = tree
-        for part in parts:
-            node = node.setdefault(part, {})
-        matrix = "embedding" if parameter.path == "embedding" else "kernel"
-        node[matrix if leaf.ndim == 2 else last] = jnp.copy(leaf)
-    return tree
 
 
 def _cpu() -> str:

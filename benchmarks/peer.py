@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from evidence.spec import RunSpec
+from training.weight_files import parameters
 
 Update = Callable[[Any, Any, jax.Array], tuple[Any, Any, jax.Array, jax.Array, jax.Array]]
 
@@ -67,3 +68,19 @@ def update(spec: RunSpec) -> Update:
         return params, moments, loss, optax.tree.norm(gradient), optax.tree.norm(params)
 
     return step
+
+
+def as_transformers(spec: RunSpec, params: Any) -> Any:
+    """Our parameters as FlaxGemma nests them; its dense layers keep matrices as (in, out), as ours do."""
+    tree: dict[str, Any] = {}
+    for parameter in parameters(spec.model):
+        leaf: Any = params
+        for part in parameter.path.split("."):
+            leaf = leaf[int(part) if part.isdigit() else part]
+        *parts, last = parameter.name.split(".")
+        node = tree
+        for part in parts:
+            node = node.setdefault(part, {})
+        matrix = "embedding" if parameter.path == "embedding" else "kernel"
+        node[matrix if leaf.ndim == 2 else last] = jnp.copy(leaf)
+    return tree
