@@ -95,8 +95,17 @@ class Job:
     no_predictions: str
 
 
+def nothing_of(bundle: Bundle) -> str:
+    """Why there is nothing of this bundle that could be replayed, whatever is asked for; "" where there may be."""
+    if bundle.early:
+        return "the run ended before its first step: it has no result, so there is nothing to replay"
+    return ""
+
+
 def prepare(bundle: Bundle, ask: Ask, own_source: bool = False) -> tuple[Job, Segment, Drawn | Asked, Installed]:
     """What the process is to do. Raises CannotReplay; Unreadable where the bundle's documents are broken."""
+    if why := nothing_of(bundle):
+        raise CannotReplay(why)
     manifest, last = bundle.manifest, bundle.rows[-1].step
     nonce = ask.nonce or secrets.token_hex(16)
     candidates = replay.segments(manifest, last)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evidence import audit, deeper, replaying
 from evidence.known import Known
-from evidence.reading import Unreadable
+from evidence.reading import Bundle, Unreadable
 
 Say = Callable[[str], None]
 
@@ -35,6 +35,9 @@ def replayed(bundle: Path, known: Known, say: Say, nonce: str = "") -> Known:
     """With a replay of a segment that ``nonce`` draws; "" for one at random."""
     if not bundle.is_dir():
         return known
+    if why := replaying.nothing_of(Bundle(bundle)):
+        say(f"No segment of {bundle.name} is trained again: {why}")
+        return replace(known, no_replay=why)
     say(f"Training a segment of {bundle.name} again …")
     try:
         return replace(known, replay=replaying.make(bundle, replaying.Ask(nonce=nonce)))

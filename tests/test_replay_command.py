@@ -128,3 +128,18 @@ def test_verify_takes_a_replay_along_or_says_why_not(
     command.main(["verify", str(sealed), "--quick", "--replay"])
     assert "no replay could be made: there is no jax" in capsys.readouterr().out
     assert Known().no_replay not in ("", "no replay could be made: there is no jax")
+
+
+def test_a_run_without_a_result_has_nothing_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs.new_run(tmp_path / "runs", name="early")
+    runs.record(run, ["sh", "-c", "echo 'ValueError: no data'; exit 1"])
+    folder = bundle.seal(run, tmp_path / "bundles", "early")
+    why = "the run ended before its first step: it has no result, so there is nothing to replay"
+    for words in ([], ["--from", "0", "--to", "3"], ["--bundle-source"]):
+        assert main(["replay", str(folder), *words]) == 2
+        assert capsys.readouterr().err.endswith(f"Error: {why}\n")
+    assert not (folder / reading.REPLAY).exists()
+    assert command.main(["verify", str(folder), "--quick", "--replay"]) == 0
+    said = capsys.readouterr()
+    assert f"No segment of early is trained again: {why}" in said.err and "Training a segment" not in said.err
+    assert "It has no result. Coherent (E2)." in said.out
