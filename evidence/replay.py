@@ -233,7 +233,7 @@ TIER_MEANING: Final = {
     "T0": "the same machine (or kind of accelerator), runtime and program: every bit must agree",
     "T1": "the same, with another number of cores or devices, in float32",
     "T2": "other hardware or another runtime, in float32",
-    "T3": "another machine or runtime in bfloat16, where rounding hides all but large lies",
+    "T3": "another machine or runtime in bfloat16 or float32 of few bits, where rounding hides all but large lies",
 }
 
 
