@@ -129,7 +129,7 @@ def _is_of(launch: dict[str, Any], process: Path) -> bool:
 
 def _saved_step(run: Path) -> int:
     """The step of the newest saved state."""
-    names = (path.name for path in (run / rundir.CHECKPOINTS).glob("step_*") if path.is_dir())
+    names = (path.name for path in (rundir.written(run) / rundir.CHECKPOINTS).glob("step_*") if path.is_dir())
     return max((int(name[5:]) for name in names if name[5:].isdecimal()), default=0)
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
-from evidence import reading, rundir
+from evidence import reading, record, rundir
 from evidence.status import ENDED
 from evidence.verify import verify
 from tests import clone
 from tests.kaggle_stub import TOKEN, Stub
-from tests.runs import wait_for
+from tests.runs import log_of, wait_for
 
 
 class Server:
@@ -87,22 +87,39 @@ finally:
 """
 
 
-def session(stub: Stub, root: Path) -> None:
-    """What a session does with the notebook that was pushed: run its cells, keep what they print and what they leave."""
-    wait_for(lambda: stub.kernels)
-    version, work = stub.newest, root / "work"
+def session(stub: Stub, root: Path, number: int = 1, stop_at: int = 0) -> None:
+    """What session ``number`` does with the notebook that was pushed: run its cells, keep what they print and leave.
+
+    It is given what the session before left. ``stop_at``: after so many steps its run is told to stop.
+    """
+    wait_for(lambda: stub.kernels and len(next(iter(stub.kernels.values()))) == number, 240)
+    (slug, versions), place = next(iter(stub.kernels.items())), root / f"session-{number}"
+    version, work, given = versions[-1], place / "work", place / "input" / slug.rpartition("/")[2]
     version.status = "RUNNING"
-    work.mkdir()
-    (root / "pushed.ipynb").write_text(version.request["text"])
+    work.mkdir(parents=True)
+    given.mkdir(parents=True)
+    for name, data in versions[-2].files.items() if number > 1 else ():
+        (given / name).write_bytes(data)
+    (place / "pushed.ipynb").write_text(version.request["text"])
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "XLA_FLAGS")}
-    done = subprocess.run(
-        [sys.executable, "-c", EXECUTE, str(root / "pushed.ipynb"), str(work)], capture_output=True, text=True, cwd=root,
-        env={**environment, "KAGGLE_KERNEL_RUN_TYPE": "Batch", "TMPDIR": str(root)},
-    )  # fmt: skip
-    for text in json.loads(done.stdout.splitlines()[-1]):
+    with subprocess.Popen(
+        [sys.executable, "-c", EXECUTE, str(place / "pushed.ipynb"), str(work)], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, cwd=place,
+        env={**environment, "KAGGLE_KERNEL_RUN_TYPE": "Batch", "KAGGLE_INPUT": str(place / "input"), "TMPDIR": str(place)},
+    ) as process:  # fmt: skip
+        if stop_at:
+            wait_for(lambda: (run := started(place)) and f'"step":{stop_at},'.encode() in log_of(run), 120)
+            record.request_stop(started(place))  # type: ignore[arg-type]
+        said, complaint = process.communicate()
+    for text in json.loads(said.splitlines()[-1]):
         version.print(*text.splitlines())
     version.files = {path.name: path.read_bytes() for path in work.iterdir()}
-    version.end("ERROR" if done.returncode else "COMPLETE", done.stderr[-500:])
+    version.end("ERROR" if process.returncode else "COMPLETE", complaint[-500:])
+
+
+def started(place: Path) -> Path | None:
+    """The folder of the run that a session started."""
+    return next((path.parent for path in place.glob(f"assay-*/runs/*/{rundir.LAUNCH}")), None)
 
 
 def test_a_run_goes_to_a_session_and_comes_back_as_evidence(server: Server, stub: Stub, tmp_path: Path) -> None:
@@ -142,3 +159,31 @@ def test_a_run_goes_to_a_session_and_comes_back_as_evidence(server: Server, stub
     assert TOKEN not in json.dumps(rundir.read_document(folder / rundir.REMOTE))
     for path in [*place.rglob("*"), *folder.rglob("*")]:
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
+
+
+def test_a_run_that_a_session_stopped_is_resumed_in_the_next_one(server: Server, stub: Stub, tmp_path: Path) -> None:
+    overrides = {"training.steps": 1200, "checkpoints.every_steps": 100}
+    asked = {"config": "smoke_tiny", "launcher": "kaggle", "device": "cpu", "name": "in_two", "overrides": overrides}
+    threads = [
+        threading.Thread(target=session, args=(stub, tmp_path, number, stop_at), daemon=True)
+        for number, stop_at in ((1, 50), (2, 0))
+    ]
+    for thread in threads:
+        thread.start()
+    run_id = httpx.post(f"{server.url}/runs", json=asked).raise_for_status().json()["id"]
+    wait_for(lambda: server.run(run_id)["state"] in ENDED, 240)
+    stopped = server.run(run_id)
+    assert stopped["state"] == "stopped" and 50 <= stopped["step"] < 1200, stopped["reason"]
+    resumed = httpx.post(f"{server.url}/runs/{run_id}/resume")
+    assert resumed.status_code == 202, resumed.text
+    assert resumed.json()["reason"] == f"Waits to go on after step {stopped['step']}."
+    wait_for(lambda: server.run(run_id)["state"] == "finished", 240)
+    steps = httpx.get(f"{server.url}/runs/{run_id}/metrics", params={"keys": "loss"}).json()["step"]
+    assert steps == list(range(1, 1201))
+    assert stub.of("SaveKernel")[1].body["kernelDataSources"] == list(stub.kernels)
+
+    sealed = httpx.post(f"{server.url}/runs/{run_id}/seal", json={}, timeout=60)
+    assert sealed.status_code == 201, sealed.text
+    place = tmp_path / "home" / "submission_runs" / "in_two"
+    assert verify(place).failures == ()
+    assert [item.from_step for item in reading.Bundle(place).manifest.attempts][1:] == [stopped["step"]]
