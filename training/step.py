@@ -139,15 +139,15 @@ COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
     # By default XLA:TPU turns a matmul followed by a scattered sum into a loop of small matmuls and permutes. For this
     # model the loop costs more cycles than the sum it hides: 78.6 ms against 62.3 ms and 17.5 ms of communication.
     "tpu": {"xla_jf_spmd_threshold_for_windowed_einsum_mib": "1000000"},
-    # By default XLA:GPU adds up an embedding's gradient in whatever order its threads come, and chooses kernels by timing
-    # them: no two runs are alike, and neither a replay nor a resumed run could be held to the same bits.
+    # By default XLA:GPU adds up an embedding's gradient in whatever order its threads come, and chooses kernels by
+    # timing them: no two runs are alike, and neither a replay nor a resumed run could be held to the same bits.
     "gpu": {"xla_gpu_deterministic_ops": True},
 }
 """By platform. A GPU's are needed; a TPU's only make a step faster."""
 
 
 def compile_lowered(lowered: Any, options: Mapping[str, str | bool]) -> Any:
-    """``lowered`` compiled with ``options``; without them where the compiler does not know one that only makes it faster.
+    """``lowered`` compiled with ``options``; without them where the compiler does not know one that only gains speed.
 
     Raises JaxRuntimeError.
     """
