@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import logging
 import secrets
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ log = logging.getLogger("assay")
 
 STOP_SECONDS = 2
 """Open streams never end by themselves."""
+
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 
 SEND_BYTES = 256 << 10
 """What the kernel holds for a client that does not read. One that takes nothing for ``settings.client_seconds`` is
@@ -44,6 +49,7 @@ def serve(settings: Settings) -> int:
     if not settings.loopback and not settings.token:
         settings = replace(settings, token=secrets.token_urlsafe(24))
     gc.disable()  # what is imported here stays: looking for garbage in it costs a tenth of the start
+    _share_memory()
     import uvicorn
 
     from backend.front import Opening, front
@@ -114,6 +120,12 @@ def _listen(settings: Settings) -> socket.socket:
         reason = error.strerror or str(error)
         raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {reason}; see ASSAY_HOST") from None
     return listener
+
+
+def _share_memory() -> None:
+    """One heap for all threads, where the C library can be told: theirs would keep what they freed, 1.3 MiB of 75."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _refuse(reason: str) -> int:

@@ -102,7 +102,9 @@ def ours(place: Path) -> dict[str, float]:
 
 
 def peer(python: str, name: str, place: Path) -> dict[str, float]:
-    command = [python, str(HERE / "storage_peers.py"), name, str(place), str(FEWER.get(name, STEPS))]
+    """``name`` may end in the numbers of a call."""
+    name, _, numbers = name.partition(" ")
+    command = [python, str(HERE / "storage_peers.py"), name, str(place), str(FEWER.get(name, STEPS)), numbers or "5"]
     ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=place)
     return dict(json.loads(ended.stdout.splitlines()[-1]))
 
@@ -111,12 +113,14 @@ def logging(python: str) -> dict[str, Any]:
     """Durable ingest, the cost of a log call, and bytes on disk."""
     rounds: dict[str, list[dict[str, float]]] = {}
     for number in range(ROUNDS):
-        for name in ("assay", "expman", "tensorboardx", "trackio", "mlflow"):
+        for name in ("assay", "expman", "expman 8", "tensorboardx", "trackio", "mlflow"):
             with tempfile.TemporaryDirectory() as place:
                 found = ours(Path(place)) if name == "assay" else peer(python, name, Path(place))
-            found["points_per_second"] = found["steps"] * METRICS / found["seconds"]
             # Our rows carry three numbers more than were asked for: tokens, step seconds and the epoch.
-            found["bytes_per_point"] = found["bytes"] / found["steps"] / (METRICS + 3 * (name == "assay"))
+            numbers = METRICS + 3 * (name in ("assay", "expman 8"))
+            found["points_per_second"] = found["steps"] * METRICS / found["seconds"]
+            found["numbers_per_second"] = found["steps"] * numbers / found["seconds"]
+            found["bytes_per_point"] = found["bytes"] / found["steps"] / numbers
             rounds.setdefault(name, []).append(found)
             print(number, name, {key: round(value, 2) for key, value in found.items()}, flush=True)
     return {

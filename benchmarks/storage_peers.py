@@ -1,6 +1,6 @@
 """The peers of ``benchmarks.storage``, each behind the same four words. Runs in an environment of its own.
 
-python storage_peers.py PEER FOLDER STEPS      log, read back, and say in JSON how long that took
+python storage_peers.py PEER FOLDER STEPS [8]  log five (eight) numbers a call, read back, say in JSON how long
 python storage_peers.py PEER FOLDER forever    log until killed, counting in FOLDER/acknowledged
 python storage_peers.py PEER FOLDER count      how many steps can be read back
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("loss", "grad_norm", "param_norm", "learning_rate", "tokens_per_second")
+MORE = ("epoch", "tokens", "step_seconds")
 
 
 class Expman:
@@ -117,7 +118,11 @@ def values_of(step: int) -> dict[str, float]:
     return dict(zip(NAMES, (1.234567 / step, 2.3 + step / 1e6, 3.4, 1e-3 * step, 512.0 / step), strict=True))
 
 
-def main(peer: str, folder: str, what: str) -> None:
+def more_of(step: int) -> dict[str, float]:
+    return {**values_of(step), **dict(zip(MORE, (step / 10, 512.0 * step, 1e-5 + step / 1e9), strict=True))}
+
+
+def main(peer: str, folder: str, what: str, numbers: str = "5") -> None:
     sys.stdout, out = sys.stderr, sys.stdout
     place = Path(folder)
     if what == "count":
@@ -133,9 +138,10 @@ def main(peer: str, folder: str, what: str) -> None:
                 logged.log(step, values_of(step))
                 counter[:] = struct.pack("q", step)
                 time.sleep(0.0005)
+    of = more_of if numbers == "8" else values_of
     took, began = [], time.perf_counter_ns()
     for step in range(1, int(what) + 1):
-        values, before = values_of(step), time.perf_counter_ns()
+        values, before = of(step), time.perf_counter_ns()
         logged.log(step, values)
         took.append(time.perf_counter_ns() - before)
     logged.finish()
