@@ -41,15 +41,14 @@ class Page:
         await self._answer(scope)(scope, receive, send)
 
     def _answer(self, scope: Scope) -> Response:
-        if file := self._file(scope["path"]):
-            hashed = scope["path"].startswith("/assets/")
-            headers = {"Cache-Control": FOREVER if hashed else "no-cache"}
-            return Response(file.read_bytes(), headers=headers, media_type=mimetypes.guess_type(file)[0])
         headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
-        index = self._folder / "index.html"
-        return (
-            HTMLResponse(index.read_bytes(), 200, headers) if index.is_file() else HTMLResponse(NOT_BUILT, 503, headers)
-        )
+        try:
+            if file := self._file(scope["path"]):
+                kept = {"Cache-Control": FOREVER if scope["path"].startswith("/assets/") else "no-cache"}
+                return Response(file.read_bytes(), headers=kept, media_type=mimetypes.guess_type(file)[0])
+            return HTMLResponse((self._folder / "index.html").read_bytes(), 200, headers)
+        except OSError:  # there is none, or it is being built anew
+            return HTMLResponse(NOT_BUILT, 503, headers)
 
     def _file(self, path: str) -> Path | None:
         """The built file at ``path``; index.html only by way of a page's address."""

@@ -62,7 +62,7 @@ class Guard:
             return 403, f"this server answers to {', '.join(sorted(self._names))}, not to the host {host[:100]!r}"
         if scope["method"] not in SAFE_METHODS:
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != host:
+            if origin is not None and _netloc(origin) != host:
                 return 403, f"{OWN_PAGES}, not from {origin[:100]!r}"
             if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 return 403, OWN_PAGES
@@ -113,6 +113,14 @@ async def _set_cookie(send: Send, location: str, token: str) -> None:
     ]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _netloc(origin: str) -> str:
+    """Host and port of an origin; "" of one that is none ("null", or no address)."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

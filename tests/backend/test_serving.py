@@ -94,7 +94,7 @@ def test_a_foreign_host_is_refused(quiet: Client) -> None:
 
 
 @pytest.mark.parametrize("headers", [
-    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "http://["},
     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
 ])  # fmt: skip
 def test_another_sites_form_is_refused(quiet: Client, headers: dict[str, str]) -> None:
