@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 from assay.progress import console, errors
@@ -57,8 +58,11 @@ def run(
 
 
 def _compile(folder: Path, command: tuple[str, ...]) -> None:
-    """Run the job to its end, a line for each thing that it says. An interrupt takes the job with it."""
-    ended = threading.Event()
+    """Run the job to its end, a line for each thing that it says. An interrupt takes the job with it.
+
+    The end is a word in a list: an interrupt within an Event's or a thread's wait can leave its lock held for good.
+    """
+    ended: list[bool] = []
     watcher: threading.Thread | None = None
     try:
         try:
@@ -68,24 +72,27 @@ def _compile(folder: Path, command: tuple[str, ...]) -> None:
             return
 
         def watch() -> None:
-            job_folder.wait(folder, process)
-            ended.set()
+            try:
+                job_folder.wait(folder, process)
+            finally:
+                ended.append(True)
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         offset = 0
         while True:
-            last = ended.wait(LOOK_SECONDS)
+            last = bool(ended)
             said, offset = job_folder.said_since(folder, offset)
             for item in said:
                 far = f"{item.done} of {item.total}: " if item.total else ""
                 errors.print(f"  {far}{item.doing}", markup=False)
             if last:
                 return
+            time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:  # it may come before there is anybody who watches
         preflight_folder.KIND.cancel(folder)
-        if watcher and watcher.ident is not None:
-            ended.wait()
+        while watcher and watcher.ident is not None and not ended:
+            time.sleep(LOOK_SECONDS)
         raise
 
 
