@@ -97,7 +97,10 @@ def test_an_interrupt_takes_the_job_with_it(config: Path) -> None:
         "config = Path(sys.argv[1]); request = preflight.ask(config, {'name': 'slow'}, 'v5e-8')\n"
         "preflight.run(request, config.parent / 'preflights', command=(sys.executable, '-m', 'tests.preflight_job'))"
     )
-    asking = subprocess.Popen([sys.executable, "-c", code, str(config)], cwd=ROOT, stderr=subprocess.PIPE)
+    asking = subprocess.Popen(
+        [sys.executable, "-c", code, str(config)], cwd=ROOT, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )  # fmt: skip
     root = config.parent / "preflights"
     wait_for(lambda: any(job_folder.progress(folder) for folder in job_folder.folders(root)))
     [folder] = job_folder.folders(root)
