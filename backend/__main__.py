@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import gc
 import logging
 import secrets
 import socket
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from backend import heap
 from backend import settings as configuration
 from backend.settings import Settings, SettingsError
 
@@ -23,9 +22,6 @@ log = logging.getLogger("assay")
 
 STOP_SECONDS = 2
 """Open streams never end by themselves."""
-
-M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
 
 SEND_BYTES = 256 << 10
 """What the kernel holds for a client that does not read. One that takes nothing for ``settings.client_seconds`` is
@@ -49,7 +45,7 @@ def serve(settings: Settings) -> int:
     if not settings.loopback and not settings.token:
         settings = replace(settings, token=secrets.token_urlsafe(24))
     gc.disable()  # what is imported here stays: looking for garbage in it costs a tenth of the start
-    _share_memory()
+    heap.share()
     import uvicorn
 
     from backend.front import Opening, front
@@ -120,12 +116,6 @@ def _listen(settings: Settings) -> socket.socket:
         reason = error.strerror or str(error)
         raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {reason}; see ASSAY_HOST") from None
     return listener
-
-
-def _share_memory() -> None:
-    """One heap for all threads, where the C library can be told: theirs would keep what they freed, 1.3 MiB of 75."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _refuse(reason: str) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
-from backend import demo, errors, health, schemas
+from backend import demo, errors, health, heap, schemas
 from backend.bodies import Bounded
 from backend.bundles import routes as bundles
 from backend.bundles.library import Library
@@ -62,7 +61,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         server.jobs.start()
         server.replay_jobs.start()
         demo.launch_first(server)
-        asyncio.get_running_loop().call_later(SETTLED_SECONDS, _give_back_memory)
+        asyncio.get_running_loop().call_later(SETTLED_SECONDS, heap.give_back)
         try:
             yield
         finally:
@@ -84,12 +83,6 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.add_middleware(stream.Unread)
     app.add_middleware(Bounded)
     return app
-
-
-def _give_back_memory() -> None:
-    """What reading modules left lying about goes back to the system, where its C library can be asked: 4 MiB of 79."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _server(settings: Settings, database: Database) -> Server:

@@ -125,7 +125,7 @@ class Reporter:
             device_memory_bytes=facts.device_memory_bytes,
             device_memory_peak_bytes=facts.device_memory_peak_bytes,
         )
-        left = (now - self._started) / NANOSECONDS / (self.step - self._first) * (self._training.steps - self.step)
+        left = self.train_seconds / self.steps_taken * (self._training.steps - facts.step)
         self._append(
             line,
             f"step {facts.step}/{self._training.steps} loss {facts.loss:.4f} lr {facts.learning_rate:.3e} "

@@ -234,9 +234,11 @@ def _or_none(read: Callable[[], Value]) -> Value | None:
 
 
 def _curve(bundle: reading.Bundle) -> Columns:
-    columns = rows.transposed([rows.of_event(row, 0)[0] for row in bundle.rows])
-    plain = zip(STEP_COLUMNS, map(rows.plain, columns), strict=True)
-    return Columns(step=[row.step for row in bundle.rows], columns=dict(plain))
+    table = rows.Table()
+    for row in bundle.rows:
+        table.append(0, *rows.of_event(row))
+    plain = zip(STEP_COLUMNS, map(rows.plain, table.values), strict=True)
+    return Columns(step=table.steps.tolist(), columns=dict(plain))
 
 
 def _excerpt(lines: list[str]) -> list[answers.LogLine]:

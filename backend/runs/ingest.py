@@ -18,7 +18,6 @@ from backend import tables
 from backend.database import insert
 from backend.runs import chunks, rows
 from backend.runs.answers import STEP_COLUMNS
-from backend.runs.rows import Row
 from backend.runs.tail import Piece
 from evidence import canonical, events
 from evidence.rundir import Ask, Labels
@@ -197,7 +196,7 @@ class _Block:
     row: dict[str, Any]
     connection: Connection
     steps: rows.Table = field(default_factory=rows.Table)
-    newest: tuple[float, ...] = ()
+    newest: rows.Values = ()
 
     def __post_init__(self) -> None:
         self.stride = _stride(self.row["steps"])
@@ -206,9 +205,9 @@ class _Block:
 
     def read(self, lines: list[bytes], offset: int) -> None:
         """``lines`` that begin at byte ``offset``."""
-        for rows_all, group in groupby(lines, rows.like_a_row):
+        for like_rows, group in groupby(lines, rows.like_a_row):
             found = list(group)
-            if rows_all and len(found) >= TOGETHER and (table := rows.recognized_together(found, offset)):
+            if like_rows and len(found) >= TOGETHER and (table := rows.recognized_together(found, offset)):
                 self._steps(table)
                 offset = table.offsets[-1]
                 continue
@@ -217,8 +216,8 @@ class _Block:
                 self._read(line, offset)
 
     def _read(self, line: bytes, offset: int) -> None:
-        if found := rows.recognized(line, offset):
-            self._step(*found)
+        if found := rows.recognized(line):
+            self._step(offset, *found)
             return
         try:
             event = events.decode(line)
@@ -226,7 +225,7 @@ class _Block:
             self.row["invalid_lines"] += 1
             return
         if isinstance(event, events.Step):
-            self._step(*rows.of_event(event, offset))
+            self._step(offset, *rows.of_event(event))
         else:
             document = canonical.decode(line)
             self.others.append({"run": self.run, "offset": offset, "kind": event.kind, "document": document})
@@ -247,9 +246,9 @@ class _Block:
             self._pass(*place)
         self.newest = tuple(column[-1] for column in table.values)
 
-    def _step(self, step: Row, values: tuple[float, ...]) -> None:
-        self.steps.append(step, values)
-        self._pass(step.step, values[SECONDS], values[LOSS])
+    def _step(self, offset: int, step: int, values: rows.Values) -> None:
+        self.steps.append(offset, step, values)
+        self._pass(step, values[SECONDS], values[LOSS])
         self.newest = values
 
     def _pass(self, number: int, seconds: float, loss: float) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import methodcaller
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic_core import from_json
 
@@ -25,6 +25,10 @@ MISSING_BYTES = struct.pack("<Q", 0x7FF0_0000_0000_07A2 | 1 << 51)
 (MISSING,) = struct.unpack("<d", MISSING_BYTES)
 PACKED = struct.Struct(f"<{len(STEP_COLUMNS)}d")
 LARGEST = 2**53 - 1
+
+
+Values: TypeAlias = tuple[float, ...]
+"""What one row says, in the order of STEP_COLUMNS."""
 
 
 class Row(NamedTuple):
@@ -54,10 +58,9 @@ class Table:
     def __getitem__(self, part: slice) -> Table:
         return Table(self.offsets[part], self.steps[part], [column[part] for column in self.values])
 
-    def append(self, row: Row, values: Sequence[float]) -> None:
-        """Add ``row``, whose values these are."""
-        self.offsets.append(row.offset)
-        self.steps.append(row.step)
+    def append(self, offset: int, step: int, values: Values) -> None:
+        self.offsets.append(offset)
+        self.steps.append(step)
         for column, value in zip(self.values, values, strict=True):
             column.append(value)
 
@@ -97,8 +100,8 @@ like_a_row = methodcaller("startswith", b'{"batch_sha256":')
 """Whether a line begins as rows do."""
 
 
-def recognized(line: bytes, offset: int) -> tuple[Row, tuple[float, ...]] | None:
-    """The row in ``line`` and its numbers, if it is written as trainers write it."""
+def recognized(line: bytes) -> tuple[int, Values] | None:
+    """The step in ``line`` and its values, if it is written as trainers write it."""
     found = _one(line)
     if found is None:
         return None
@@ -111,7 +114,7 @@ def recognized(line: bytes, offset: int) -> tuple[Row, tuple[float, ...]] | None
     values = (
         loss, grad, norm, rate, tokens, seconds, speed, epoch, share or MISSING, memory or MISSING, peak or MISSING,
     )  # fmt: skip
-    return Row(offset, int(step), PACKED.pack(*values)), values
+    return int(step), values
 
 
 def recognized_together(lines: Sequence[bytes], start: int) -> Table | None:
@@ -144,14 +147,14 @@ def _unless_zero(column: array[float]) -> array[float]:
     return array("d", [value or MISSING for value in column]) if 0.0 in column else column
 
 
-def of_event(event: events.Step, offset: int) -> tuple[Row, tuple[float, ...]]:
+def of_event(event: events.Step) -> tuple[int, Values]:
     values = (
         event.loss, event.grad_norm, event.param_norm, event.learning_rate, float(event.tokens), event.step_seconds,
         event.tokens_per_second or _speed(event.tokens, event.step, event.step_seconds), event.epoch,
         event.model_flops_utilization or MISSING, float(event.device_memory_bytes) or MISSING,
         float(event.device_memory_peak_bytes) or MISSING,
     )  # fmt: skip
-    return Row(offset, event.step, PACKED.pack(*values)), values
+    return event.step, values
 
 
 def _speed(tokens: float, step: float, seconds: float) -> float:
