@@ -1,23 +1,28 @@
-"""``python -m tests.backend.serve_late FILE``: the real server, whose application is imported once FILE is there."""
+"""``python -m tests.backend.serve_late FILE``: the real server, whose application is made once FILE is there."""
 
 from __future__ import annotations
 
 import sys
 import time
-from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from backend import settings
-from backend.__main__ import serve
+from backend import __main__ as server
+from backend import settings as configuration
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+make = server._application
 
 
-class Late(MetaPathFinder):
-    def find_spec(self, name: str, *_: Any) -> None:
-        while name == "backend.app" and not Path(sys.argv[1]).exists():
-            time.sleep(0.01)
+def late(settings: Settings) -> FastAPI:
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.01)
+    return make(settings)
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, Late())
-    sys.exit(serve(settings.read()))
+    server._application = late
+    sys.exit(server.serve(configuration.read()))

@@ -17,7 +17,7 @@ export function ConnectionSign() {
   return (
     <span role="status" title={help} className="flex items-center gap-1.5 text-xs text-ink-2">
       {word && <span aria-hidden className={classes('size-2 rounded-full', look)} />}
-      <span className={state === 'live' ? 'max-sm:sr-only' : undefined}>{word}</span>
+      <span className={state === 'stale' ? undefined : 'max-sm:sr-only'}>{word}</span>
     </span>
   )
 }
